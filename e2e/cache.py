@@ -1,0 +1,42 @@
+"""Where the harness keeps what is costly to make, so that a fresh checkout does not pay for it again."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+
+def root() -> Path:
+    """The cache folder: ``$LINEWARD_CACHE``, else the XDG cache home, with ``lineward`` below it."""
+    base = os.environ.get("LINEWARD_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().resolve() / "lineward"
+
+
+def files_key(files: Iterable[Path], *extra: str) -> str:
+    """16 hex digits that change with the name or the bytes of any file, or with any extra string."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.name}\0{content}\n".encode())
+    for text in extra:
+        digest.update(f"+{text}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` (made if missing); print ``waiting`` once if another process has it.
+
+    The kernel drops the lock when the holder dies, so none is ever stale.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            flock(handle, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                print(waiting, flush=True)
+            flock(handle, LOCK_EX)
+        yield

@@ -1,0 +1,12 @@
+// etcd, whose server module can't be installed by "go install".
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() {
+	etcdmain.Main(os.Args)
+}
