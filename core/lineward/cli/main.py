@@ -1,0 +1,60 @@
+"""`lineward` and `kubectl lineward`: finds the command and imports only that one, so start-up stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lineward import __version__
+from lineward.cli import exits
+from lineward.domain.errors import LinewardError
+
+COMMANDS = {
+    "manifest": ("lineward.cli.manifest", "make, check and compare manifests of a folder"),
+}
+"""Name to (module with `run(argv, prog) -> int`, one line for people)."""
+
+
+def main() -> int:
+    """Run one command; errors with a reason end as one line on stderr, Ctrl-C without a traceback."""
+    prog = "kubectl lineward" if os.path.basename(sys.argv[0]).startswith("kubectl") else "lineward"  # noqa: PTH119
+    try:
+        return dispatch(sys.argv[1:], prog)
+    except LinewardError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return exits.UNKNOWN
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.UNKNOWN
+
+
+def dispatch(argv: Sequence[str], prog: str) -> int:
+    """Run the command that `argv` names and return its exit code."""
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        print(_usage(prog))
+        return exits.OK if argv else exits.USAGE
+    if argv[0] in {"-V", "--version", "version"}:
+        print(f"lineward {__version__}")
+        return exits.OK
+    if argv[0] not in COMMANDS:
+        print(f"{prog}: unknown command {argv[0]!r}\n\n{_usage(prog)}", file=sys.stderr)
+        return exits.USAGE
+    module = importlib.import_module(COMMANDS[argv[0]][0])
+    code: int = module.run(list(argv[1:]), f"{prog} {argv[0]}")
+    return code
+
+
+def _usage(prog: str) -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"usage: {prog} COMMAND [ARGUMENT ...]", "", "commands:"]
+    lines += [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join([*lines, "", f"{prog} COMMAND --help tells more; {prog} --version names the release"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What the webhook tells the verify container and the sidecar to do, as it stands in the pod's spec.
+
+The plan is an argument of an injected container, and container arguments cannot change after admission, so the operator
+can later read from the pod itself what had been promised at admission.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.reasons import Reason
+
+VERSION = 1
+MAX_BYTES = 65536
+"""Kubernetes caps one argument only by the size of the object; the kernel caps it at 128 KiB (MAX_ARG_STRLEN)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVolume:
+    """A data volume to verify. `path` is where it is mounted in Lineward's containers.
+
+    `root` is `sha256:<hex>`, empty where no accepted evidence vouches for the volume (audit and warn only).
+    `manifest_path` is the mounted manifest, empty when there is none; it is trusted only if its digest equals
+    `manifest_digest`.
+    """
+
+    volume: str
+    path: str
+    claim: str = ""
+    resource: str = ""
+    """Name of the DatasetVersion in the pod's namespace."""
+    dataset: str = ""
+    version: str = ""
+    profile: str = "portable"
+    chunk_bytes: int = 8 * 1024 * 1024
+    root: str = ""
+    manifest_digest: str = ""
+    manifest_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOutput:
+    """A volume the pod may write; verify requires it to be empty (lost+found aside) at first use."""
+
+    volume: str
+    path: str
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One objection, ready for people: at most 300 characters."""
+
+    reason: Reason
+    message: str
+    volume: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the injected containers need; `mode` is the strictest of the matching policies."""
+
+    mode: str
+    policies: tuple[str, ...]
+    volumes: tuple[PlannedVolume, ...] = ()
+    outputs: tuple[PlannedOutput, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """What enforce would have denied; empty in an enforced pod."""
+    owner_kind: str = ""
+    owner_name: str = ""
+    owner_uid: str = ""
+
+    def encode(self) -> str:
+        """Canonical JSON: same plan, same text, so that injected containers can be compared exactly."""
+        return json.dumps({"v": VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+
+
+def decode(text: str) -> Plan:
+    """Parse a plan.
+
+    Raises InvalidInputError(RequestInvalid) unless the text is what `Plan.encode` of this version writes.
+    """
+    try:
+        if len(text.encode()) > MAX_BYTES:
+            raise ValueError("plan too large")
+        raw: dict[str, Any] = json.loads(text)
+        if raw.pop("v") != VERSION:
+            raise ValueError("unknown plan version")
+        return Plan(
+            **{
+                **raw,
+                "policies": tuple(raw["policies"]),
+                "volumes": tuple(PlannedVolume(**v) for v in raw["volumes"]),
+                "outputs": tuple(PlannedOutput(**o) for o in raw["outputs"]),
+                "refusals": tuple(Refusal(Reason(r["reason"]), r["message"], r["volume"]) for r in raw["refusals"]),
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInputError(Reason.REQUEST_INVALID, f"not a plan: {error}") from error

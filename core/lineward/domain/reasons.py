@@ -1,0 +1,91 @@
+"""One vocabulary for why something was refused or unknown.
+
+The same word appears in the deny message, the condition, the Event, the metric label, the ledger and `docs/reasons.md`;
+a test fails when a reason is missing from any of them. Values are CamelCase as the API conventions ask of condition
+reasons (https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+DOCS_URL = "https://lineward.dev/reasons"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is. `next_step` says what a person does about it."""
+
+    next_step: str
+
+    def __new__(cls, value: str, next_step: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.next_step = next_step
+        return member
+
+    @property
+    def docs(self) -> str:
+        """Where the reason is explained."""
+        return f"{DOCS_URL}#{self.value.lower()}"
+
+    # Nothing to object to.
+    VERIFIED = "Verified", "nothing to do"
+
+    # Evidence: is there an attestation, and does it mean anything?
+    NO_ATTESTATION = "NoAttestation", "attest the data: lineward attest DIR"
+    UNVOUCHED = "Unvouched", "attest the volume's data: lineward attest DIR --pvc CLAIM, then kubectl apply"
+    AMBIGUOUS_DATASET = "AmbiguousDataset", "choose with the annotation lineward.dev/datasets: VOLUME=NAME"
+    EVIDENCE_INVALID = "EvidenceInvalid", "attest again; the bundle does not verify"
+    EVIDENCE_TOO_LARGE = "EvidenceTooLarge", "attest again with a smaller statement"
+    EVIDENCE_PENDING = "EvidencePending", "try again in a few seconds; the evidence is being verified"
+    WRONG_IDENTITY = "WrongIdentity", "have an authority of the policy attest the data"
+    QUORUM_NOT_MET = "QuorumNotMet", "add the missing signatures: lineward attest --add-signature"
+    WRONG_PREDICATE_TYPE = "WrongPredicateType", "attest with lineward; the statement is of another type"
+    SPEC_MISMATCH = "SpecMismatch", "apply the DatasetVersion that lineward attest wrote, unchanged"
+    OUTSIDE_VALIDITY = "OutsideValidity", "sign within the validity of the trust root's keys"
+    ATTESTATION_TOO_OLD = "AttestationTooOld", "attest the data again"
+    CONSTRAINT_NOT_MET = "ConstraintNotMet", "see the policy's require section"
+    RECALLED = "Recalled", "use another version; this one was withdrawn"
+    NOT_ACTIVE = "NotActive", "use an active version; this one is quarantined or revoked"
+
+    # Configuration that is missing or wrong.
+    POLICY_INVALID = "PolicyInvalid", "have the platform team fix the ProvenancePolicy"
+    TRUST_ROOT_MISSING = (
+        "TrustRootMissing",
+        "have the platform team create the TrustRoot that the policy names",
+    )
+    TRUST_ROOT_INVALID = "TrustRootInvalid", "have the platform team fix the TrustRoot"
+    DATASET_INVALID = "DatasetInvalid", "apply the DatasetVersion that lineward attest wrote"
+    EXCEPTION_IGNORED = "ExceptionIgnored", "create the exception in Lineward's own namespace"
+
+    # Shape of the pod: rules of a protected pod.
+    UNKNOWN_ANNOTATION = "UnknownAnnotation", "remove or correct the lineward.dev/ annotation or label"
+    UNKNOWN_VOLUME_TYPE = "UnknownVolumeType", "use a volume type that the policy knows"
+    VOLUME_NOT_SUPPORTED = "VolumeNotSupported", "mount the data as a claim or image volume"
+    SUBPATH_NOT_SUPPORTED = "SubPathNotSupported", "mount the whole volume, without subPath or subPathExpr"
+    BLOCK_DEVICE = "BlockDevice", "use a claim with volumeMode Filesystem"
+    MOUNT_OVERLAP = "MountOverlap", "mount nothing at, under or above a data mount"
+    DATA_WRITABLE = "DataWritable", "use one claim as input or as output, never both"
+    OUTPUT_NOT_ALLOWED = "OutputNotAllowed", "use an output claim that the policy lists"
+    OUTPUT_NOT_EMPTY = "OutputNotEmpty", "attest what the claim holds, or use a new claim"
+    HOST_PATH = "HostPath", "use a hostPath that the policy lists exactly, or a claim"
+    PRIVILEGED = "Privileged", "drop privileged, SYS_ADMIN, SYS_PTRACE, hostPID and shareProcessNamespace"
+    AUDIENCE_RESERVED = "AudienceReserved", "use another token audience"
+    NOT_INJECTED = "NotInjected", "retry; Lineward's containers were missing or changed by another webhook"
+    CONTAINER_CHANGED = "ContainerChanged", "leave the lineward-* containers alone; create a new pod"
+    RESERVED_NAME = "ReservedName", "rename the container or volume; lineward-* is reserved"
+
+    # The bytes, as the verify container found them.
+    CONTENT_DIFFERS = "ContentDiffers", "restore the signed bytes, or attest the new ones as a new version"
+    EMPTY_DATASET = "EmptyDataset", "mount data; the folder holds no file"
+    UNREADABLE = "Unreadable", "give the trainer read access: runAsUser, fsGroup or file modes"
+    SPECIAL_FILE = "SpecialFile", "remove sockets, devices and pipes (symlinks need the posix profile)"
+    CHANGED_WHILE_READ = "ChangedWhileRead", "stop the writer, then start the pod again"
+    MANIFEST_INVALID = "ManifestInvalid", "apply the manifest that lineward attest wrote"
+    VERIFY_CRASHED = "VerifyCrashed", "see the logs of the lineward-verify container"
+    NO_VERDICT = "NoVerdict", "see the pod's events; the verify container has not finished"
+
+    # The machinery.
+    REQUEST_INVALID = "RequestInvalid", "send a valid AdmissionReview"
+    INTERNAL_ERROR = "InternalError", "see the component's logs; refusing is the safe answer"

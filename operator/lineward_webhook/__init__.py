@@ -1,0 +1,1 @@
+"""The admission webhook: decides on pods from what it has verified itself."""

@@ -1,0 +1,23 @@
+"""Shared by all tests: where others' vectors are, and no judgement by the clock."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("lineward", deadline=None)
+settings.load_profile("lineward")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """Folder of test data made by others; skips the test where it is missing."""
+    folder = Path(os.environ.get("LINEWARD_VECTORS", ROOT.parent / "shared" / "vectors"))
+    if not folder.is_dir():
+        pytest.skip(f"no vectors at {folder}; LINEWARD_VECTORS names another place")
+    return folder
