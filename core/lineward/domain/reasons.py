@@ -82,6 +82,7 @@ class Reason(StrEnum):
     UNREADABLE = "Unreadable", "give the trainer read access: runAsUser, fsGroup or file modes"
     SPECIAL_FILE = "SpecialFile", "remove sockets, devices and pipes (symlinks need the posix profile)"
     CHANGED_WHILE_READ = "ChangedWhileRead", "stop the writer, then start the pod again"
+    DATA_CHANGED_DURING_RUN = "DataChangedDuringRun", "find the writer; train again on the signed bytes"
     MANIFEST_INVALID = "ManifestInvalid", "apply the manifest that lineward attest wrote"
     VERIFY_CRASHED = "VerifyCrashed", "see the logs of the lineward-verify container"
     NO_VERDICT = "NoVerdict", "see the pod's events; the verify container has not finished"
