@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lineward.domain.digest import Digest
+from lineward.domain.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Signer:
     issuer: str = ""
     subject: str = ""
     key: str = ""
+    key_digest: str = ""
+    """Digest of the key's DER SubjectPublicKeyInfo, `sha256:<hex>`."""
     claims: Mapping[str, str] = field(default_factory=dict)
     """Fulcio certificate extensions by dotted OID, such as numeric repository ids."""
 
@@ -54,3 +57,5 @@ class Evidence:
     subject: Digest
     predicate_type: str
     predicate: Mapping[str, Any]
+    provenance: Provenance | None = None
+    """The parsed predicate where its type is dataset provenance."""

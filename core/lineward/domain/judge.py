@@ -1,0 +1,281 @@
+"""Decides whether verified evidence makes a policy accept a DatasetVersion, at one moment.
+
+Called at every admission with evidence verified long before, so it must cost microseconds: it compares parsed values
+and parses nothing. Everything that time changes (age, expiry, consent, recalls) is judged here, never cached.
+
+An attestation is taken through the rules in order and stops at the first objection; where no quorum is reached, the
+objection that got furthest is reported, since it is the one closest to being mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lineward.domain import provenance as provenances
+from lineward.domain.dataset import DatasetVersion, Integrity, Lifecycle
+from lineward.domain.errors import LinewardError
+from lineward.domain.evidence import Evidence, Signer
+from lineward.domain.plan import Refusal
+from lineward.domain.policy import Authority, Policy, Requirement
+from lineward.domain.provenance import Provenance
+from lineward.domain.reasons import Reason
+from lineward.domain.recall import Recall
+from lineward.domain.statement import DATASET_PROVENANCE
+from lineward.domain.verdict import Verdict
+
+MAX_SKEW = timedelta(minutes=5)
+"""How far in the future a signing time may lie: clocks of signer, authority and cluster differ a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on a DatasetVersion under one policy. `signers` are those whose word was accepted."""
+
+    verdict: Verdict
+    reason: Reason
+    message: str
+    signers: tuple[Signer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all evidence for one requirement is judged by."""
+
+    dataset: DatasetVersion
+    policy: Policy
+    requirement: Requirement
+    recalls: Sequence[Recall]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One piece of evidence before the bench; `provenance` is None where the predicate is of another type."""
+
+    bench: Bench
+    evidence: Evidence
+    provenance: Provenance | None
+
+
+Objection = tuple[Reason, str]
+Rule = Callable[[Case], Objection | None]
+
+
+def judge(
+    dataset: DatasetVersion,
+    evidence: Sequence[Evidence | Refusal],
+    policy: Policy,
+    recalls: Sequence[Recall],
+    now: datetime,
+) -> Judgement:
+    """Judge a DatasetVersion under a policy.
+
+    `evidence` has one item per attestation: what it proves, or why it was refused. Raises nothing.
+    """
+    if dataset.lifecycle is not Lifecycle.ACTIVE:
+        why = f": {dataset.lifecycle_reason}" if dataset.lifecycle_reason else ""
+        return _refused(Reason.NOT_ACTIVE, f"it is {dataset.lifecycle}{why}")
+    if not policy.authorities:
+        return _refused(Reason.POLICY_INVALID, "the policy names no authority")
+    signers: list[Signer] = []
+    for requirement in policy.require:
+        met = _met(evidence, Bench(dataset, policy, requirement, recalls, now))
+        if isinstance(met, Judgement):
+            return met
+        signers += [signer for signer in met if signer not in signers]
+    names = ", ".join(map(str, signers))
+    return Judgement(Verdict.VERIFIED, Reason.VERIFIED, f"attested by {names}"[:300], tuple(signers))
+
+
+def _met(evidence: Sequence[Evidence | Refusal], bench: Bench) -> Judgement | list[Signer]:
+    accepted: list[Signer] = []
+    furthest: tuple[int, Objection] = (-2, (Reason.NO_ATTESTATION, "it carries no attestation"))
+    for item in evidence:
+        if isinstance(item, Refusal):
+            furthest = _further(furthest, -1, (item.reason, item.message))
+            continue
+        case = Case(bench, item, _provenance(item))
+        stage, objection = _first_objection(case)
+        if objection is None:
+            accepted.append(item.signer)
+        elif objection[0] is Reason.RECALLED and stage == _DATA_RECALLED:
+            return _refused(*objection)
+        else:
+            furthest = _further(furthest, stage, objection)
+    reached = _distinct(bench.policy.authorities, accepted)
+    if reached >= bench.policy.quorum:
+        return accepted
+    if accepted:
+        return _refused(Reason.QUORUM_NOT_MET, f"{reached} of {bench.policy.quorum} authorities attested it")
+    return _refused(*furthest[1])
+
+
+def _further(best: tuple[int, Objection], stage: int, objection: Objection) -> tuple[int, Objection]:
+    return (stage, objection) if stage > best[0] else best
+
+
+def _first_objection(case: Case) -> tuple[int, Objection | None]:
+    for stage, rule in enumerate(RULES):
+        if objection := rule(case):
+            return stage, objection
+    return len(RULES), None
+
+
+def _provenance(evidence: Evidence) -> Provenance | None:
+    if evidence.provenance is not None or evidence.predicate_type != DATASET_PROVENANCE:
+        return evidence.provenance
+    try:
+        return provenances.parse(evidence.predicate)
+    except LinewardError:
+        return None
+
+
+def _predicate_type(case: Case) -> Objection | None:
+    if case.evidence.predicate_type != case.bench.requirement.predicate_type:
+        return Reason.WRONG_PREDICATE_TYPE, f"the statement is a {case.evidence.predicate_type[:120]}"
+    if case.evidence.predicate_type == DATASET_PROVENANCE and case.provenance is None:
+        return Reason.EVIDENCE_INVALID, "the predicate is not what its type says"
+    return None
+
+
+def _authority(case: Case) -> Objection | None:
+    if any(authority.accepts(case.evidence.signer) for authority in case.bench.policy.authorities):
+        return None
+    return Reason.WRONG_IDENTITY, f"signed by {str(case.evidence.signer)[:150]}, no authority of the policy"
+
+
+def _signer_recalled(case: Case) -> Objection | None:
+    return _recalled(case, signer=True)
+
+
+def _same_subject(case: Case) -> Objection | None:
+    manifest = case.bench.dataset.integrity.manifest
+    if manifest is not None and manifest.digest == case.evidence.subject:
+        return None
+    if manifest is None and case.provenance is not None:
+        return None
+    return Reason.SPEC_MISMATCH, "the signed subject is not this version's manifest"
+
+
+def _same_as_signed(case: Case) -> Objection | None:
+    said = case.provenance
+    if said is None:
+        return None
+    claims = (
+        ("dataset", case.bench.dataset.dataset, said.name),
+        ("version", case.bench.dataset.version, said.version),
+        ("subject", case.evidence.subject, said.integrity.manifest and said.integrity.manifest.digest),
+        *_integrity(case.bench.dataset.integrity, said.integrity),
+    )
+    for name, there, signed in claims:
+        if there != signed:
+            return Reason.SPEC_MISMATCH, f"{name} is {str(there)[:80]}, but {str(signed)[:80]} was signed"
+    return None
+
+
+def _integrity(there: Integrity, signed: Integrity) -> tuple[tuple[str, object, object], ...]:
+    return (
+        ("integrity.root", there.root, signed.root),
+        ("integrity.algorithm", there.algorithm, signed.algorithm),
+        ("integrity.profile", there.profile, signed.profile),
+        ("integrity.chunkBytes", there.chunk_bytes, signed.chunk_bytes),
+        ("integrity.files", there.files, signed.files),
+        ("integrity.bytes", there.bytes, signed.bytes),
+        ("integrity.manifest.size", *_sizes(there, signed)),
+    )
+
+
+def _sizes(there: Integrity, signed: Integrity) -> tuple[int, int]:
+    if there.manifest is None or signed.manifest is None:
+        return 0, 0
+    return there.manifest.size, signed.manifest.size
+
+
+def _data_recalled(case: Case) -> Objection | None:
+    return _recalled(case, signer=False)
+
+
+def _recalled(case: Case, *, signer: bool) -> Objection | None:
+    for recall in case.bench.recalls:
+        if recall.names_signer is signer and recall.covers(case.bench.dataset, case.provenance, case.evidence.signer):
+            return Reason.RECALLED, f"recalled by {recall.name}: {recall.reason}"[:250]
+    return None
+
+
+def _age(case: Case) -> Objection | None:
+    signed_at = case.evidence.signed_at
+    if signed_at is None:
+        if case.bench.requirement.max_age is None:
+            return None
+        return Reason.ATTESTATION_TOO_OLD, "it has no trusted signing time, and the policy limits its age"
+    if signed_at > case.bench.now + MAX_SKEW:
+        return Reason.OUTSIDE_VALIDITY, f"signed in the future, at {signed_at:%Y-%m-%dT%H:%M:%SZ}"
+    if case.bench.requirement.max_age is not None and case.bench.now - signed_at > case.bench.requirement.max_age:
+        return (
+            Reason.ATTESTATION_TOO_OLD,
+            f"signed at {signed_at:%Y-%m-%dT%H:%M:%SZ}, longer ago than the policy allows",
+        )
+    return None
+
+
+def _validity(case: Case) -> Objection | None:
+    if case.provenance is None:
+        return None
+    use = case.provenance.use
+    if use.not_before is not None and case.bench.now < use.not_before:
+        return Reason.CONSTRAINT_NOT_MET, f"not to be used before {use.not_before:%Y-%m-%dT%H:%M:%SZ}"
+    if use.expires is not None and case.bench.now > use.expires:
+        return Reason.CONSTRAINT_NOT_MET, f"its use expired at {use.expires:%Y-%m-%dT%H:%M:%SZ}"
+    return None
+
+
+def _constraints(case: Case) -> Objection | None:
+    if case.provenance is None:
+        return None
+    said = case.bench.requirement.constraints.objection(case.provenance, case.bench.now)
+    return (Reason.CONSTRAINT_NOT_MET, said) if said else None
+
+
+RULES: tuple[Rule, ...] = (
+    _predicate_type,
+    _authority,
+    _signer_recalled,
+    _same_subject,
+    _same_as_signed,
+    _data_recalled,
+    _age,
+    _validity,
+    _constraints,
+)
+"""In the order in which a person would ask: what is it, who says so, of what, and does it still hold."""
+_DATA_RECALLED = RULES.index(_data_recalled)
+
+
+def _distinct(authorities: Sequence[Authority], signers: Sequence[Signer]) -> int:
+    """Count authorities that can be paired with signers one to one: one signer never stands for two authorities.
+
+    A signer is one identity or one key, whatever run or commit its certificate was made for.
+    """
+    if len(signers) < 2:
+        return len(signers)
+    paired: dict[int, int] = {}
+    different = {(s.issuer, s.subject, s.key_digest or s.key): s for s in signers}
+    accepts = [[a for a, authority in enumerate(authorities) if authority.accepts(s)] for s in different.values()]
+
+    def pair(signer: int, tried: set[int]) -> bool:
+        for authority in accepts[signer]:
+            if authority in tried:
+                continue
+            tried.add(authority)
+            if authority not in paired or pair(paired[authority], tried):
+                paired[authority] = signer
+                return True
+        return False
+
+    return sum(pair(signer, set()) for signer in range(len(accepts)))
+
+
+def _refused(reason: Reason, message: str) -> Judgement:
+    return Judgement(Verdict.REFUSED, reason, message[:300])
