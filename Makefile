@@ -31,9 +31,15 @@ format: $(STAMP) ## let ruff format and fix
 test: $(STAMP) ## unit and shell tests, under 3 minutes
 	$(BIN)/python -m pytest tests
 
+sigstore: $(STAMP) ## start a private Sigstore on loopback (docs/contributing/private-sigstore.md)
+	PYTHONPATH=. $(BIN)/python -m e2e.sigstore up
+
+sigstore-down: $(STAMP) ## stop it; its keys stay
+	PYTHONPATH=. $(BIN)/python -m e2e.sigstore down
+
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f core/lineward/native/*.so
 
-.PHONY: help dev check format test clean
+.PHONY: help dev check format test clean sigstore sigstore-down
