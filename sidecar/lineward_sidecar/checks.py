@@ -156,7 +156,7 @@ def _verdict(volume: PlannedVolume, found: Comparison) -> VolumeVerdict:
 def _sentence(volume: PlannedVolume, found: Comparison) -> str:
     signed = f"{volume.dataset} {volume.version} (volume {volume.volume})"
     if found.outcome is Outcome.EQUAL:
-        return f"{found.files} files, {found.bytes} bytes equal {signed}"
+        return f"{_files(found.files)}, {found.bytes} bytes: equal to {signed}"
     if found.outcome is Outcome.UNKNOWN:
         return f"{found.message}; cannot tell whether this is {signed}"
     if not found.changes:
@@ -166,7 +166,13 @@ def _sentence(volume: PlannedVolume, found: Comparison) -> str:
     differing = sum(found.counts.values())
     total = found.files + found.counts.get(ChangeKind.REMOVED, 0)
     name = _clipped(printable(first.path))
-    return f"{name} {first.kind}; {differing} of {total} files differ from {signed}"
+    return (
+        f"{name} {first.kind}; {differing} of {_files(total)} {'differs' if differing == 1 else 'differ'} from {signed}"
+    )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _clipped(text: str) -> str:
