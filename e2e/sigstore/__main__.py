@@ -9,17 +9,17 @@ import sys
 import time
 from pathlib import Path
 
-from e2e.prerequisites import MissingPrerequisite
+from e2e.prerequisites import MissingPrerequisiteError
 from e2e.sigstore import cluster_issuer, trust
 from e2e.sigstore.issuer import LIFETIME_SECONDS
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack, StackError
-from e2e.tools import BuildFailed, DescriptionError
+from e2e.tools import BuildError, DescriptionError
 
 _ERRORS = (
-    BuildFailed,
+    BuildError,
     DescriptionError,
-    MissingPrerequisite,
+    MissingPrerequisiteError,
     StackError,
     cluster_issuer.ClusterIssuerError,
     OSError,

@@ -55,7 +55,7 @@ class Stack:
 
         Raises:
             StackError: a port is taken, or a service did not get ready.
-            BuildFailed, MissingPrerequisite: a program is missing and can't be built.
+            BuildError, MissingPrerequisiteError: a program is missing and can't be built.
         """
         prerequisites.ensure({"setpriv": "util-linux"})
         binaries = {name: folder / name for name, folder in tools.build(PROGRAMS).items()}
