@@ -14,6 +14,7 @@ from e2e import cache, tools
 
 OWN_URL = "https://127.0.0.1:6443"
 OWN_CA = cache.root() / "cluster" / "pki" / "ca.crt"
+OWN_KUBECONFIG = cache.root() / "cluster" / "kubeconfig"
 """The cluster that the harness starts. Its CA stays the same when it is started again, and it applies a binding like
 `BINDING` itself."""
 _KUBECTL_SECONDS = 30
