@@ -1,0 +1,53 @@
+"""Finds mounts that would hide, or be hidden by, verified data: the bytes below a data mount must be the data's alone.
+
+Besides what the pod declares, the kubelet and the runtime mount paths of their own into every container; one of them,
+`terminationMessagePath`, the pod's author chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from lineward.domain.podspec import Container
+
+RUNTIME_PATHS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+"""Mounted by the kubelet and the container runtime (OCI runtime spec, "Default Filesystems"; kubelet_pods.go)."""
+
+_Entry = tuple[tuple[str, ...], bool, str]
+"""Path components, whether data is mounted there, and what to call it."""
+
+
+def overlap(container: Container, data: Collection[str]) -> tuple[str, str] | None:
+    """Return two paths of the container of which one lies at or under the other and one holds a volume of `data`."""
+    mounts = [(m.path, m.volume in data) for m in container.mounts]
+    if not any(is_data for _, is_data in mounts):
+        return None
+    others = [*(path for _, path in container.devices), container.message_path, *RUNTIME_PATHS]
+    entries: list[_Entry] = [(_components(path), is_data, path) for path, is_data in mounts]
+    entries += [(_components(path), False, path) for path in others]
+    return _nested(sorted(entries, key=lambda entry: entry[0]))
+
+
+def _nested(entries: list[_Entry]) -> tuple[str, str] | None:
+    """Walk paths in order, keeping those above the current one: linear, however many mounts a pod brings."""
+    above: list[_Entry] = []
+    for entry in entries:
+        while above and entry[0][: len(above[-1][0])] != above[-1][0]:
+            above.pop()
+        clash = above[-1] if above and entry[1] else next((a for a in above if a[1]), None)
+        if clash:
+            return clash[2], entry[2]
+        above.append(entry)
+    return None
+
+
+def _components(path: str) -> tuple[str, ...]:
+    """Path components as the runtime resolves them: relative to the root, `.` and `..` taken away."""
+    parts: list[str] = []
+    for part in PurePosixPath(path).parts:
+        if part == "..":
+            del parts[-1:]
+        elif part.strip("/"):
+            parts.append(part)
+    return tuple(parts)

@@ -1,0 +1,291 @@
+"""The rules of a protected pod: small functions with at most one objection each, in lists that read as the policy does.
+
+Every rule answers an attack that was carried out on a real cluster, or that would have been the next one. The rules see
+the pod without Lineward's own containers, so they speak of what its author wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lineward.domain import mountpaths
+from lineward.domain.dataset import ClaimVolume, VolumeIdentity
+from lineward.domain.matching import DATASETS_ANNOTATION, Choice, chosen_names
+from lineward.domain.podspec import OUR_PREFIX, Pod
+from lineward.domain.policy import Mode, Policy
+from lineward.domain.reasons import Reason
+from lineward.domain.volumes import Kind, Volume
+from lineward.domain.world import BrokenPolicy, World
+
+OUR_DOMAIN = "lineward.dev"
+DANGEROUS = frozenset(
+    {"ALL", "BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"}
+)
+"""Capabilities that reach around a read-only mount or into another container (capabilities(7)); DAC_READ_SEARCH by
+open_by_handle_at(2)."""
+
+Objection = tuple[Reason, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All volumes of a pod that are one thing: a claim has one role, however many volume names it has."""
+
+    identity: VolumeIdentity
+    volumes: tuple[Volume, ...]
+
+    @property
+    def name(self) -> str:
+        """The first volume's name stands for the group."""
+        return self.volumes[0].name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all its volumes."""
+        return frozenset(volume.name for volume in self.volumes)
+
+    @property
+    def claim(self) -> str:
+        """Name of the claim, empty for other volumes."""
+        return self.volumes[0].claim
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A pod before the policies of one mode. `data` and `outputs` are its volumes by the role these policies give."""
+
+    pod: Pod
+    world: World
+    mode: Mode
+    policies: tuple[Policy, ...]
+    broken: tuple[BrokenPolicy, ...]
+    audience: str
+    """The token audience of the ledger, which only Lineward's containers may hold."""
+    data: tuple[Group, ...]
+    outputs: tuple[Group, ...]
+    choices: Mapping[VolumeIdentity, Choice]
+
+    def uses(self, group: Group) -> Sequence[tuple[bool, bool]]:
+        """(writable, with subPath) of every mount of the group, in any container."""
+        return [
+            (not (mount.read_only or volume.read_only), mount.sub_path)
+            for volume in group.volumes
+            for container in self.pod.containers
+            for mount in container.mounts
+            if mount.volume == volume.name
+        ]
+
+
+PodRule = Callable[[Case], Objection | None]
+VolumeRule = Callable[[Case, Volume], Objection | None]
+GroupRule = Callable[[Case, Group], Objection | None]
+
+
+def _policies_readable(case: Case) -> Objection | None:
+    for policy in case.broken:
+        return Reason.POLICY_INVALID, f"ProvenancePolicy {policy.name} cannot be read: {policy.message[:150]}"
+    return None
+
+
+def _recalls_readable(case: Case) -> Objection | None:
+    for message in case.world.broken_recalls:
+        return Reason.POLICY_INVALID, f"a DatasetRecall cannot be read, so nothing is certain: {message[:150]}"
+    return None
+
+
+def _known_containers(case: Case) -> Objection | None:
+    if case.pod.unknown_lists:
+        names = ", ".join(case.pod.unknown_lists)[:100]
+        return Reason.POD_NOT_SUPPORTED, f"spec.{names} is newer than this version of Lineward"
+    return None
+
+
+def _linux(case: Case) -> Objection | None:
+    return (Reason.POD_NOT_SUPPORTED, "the verifier runs on Linux nodes only") if case.pod.windows else None
+
+
+def _known_metadata(case: Case) -> Objection | None:
+    for kind, pairs in (("annotation", case.pod.annotations), ("label", case.pod.labels)):
+        for key in pairs:
+            if is_ours(key) and (kind, key) != ("annotation", DATASETS_ANNOTATION):
+                return Reason.UNKNOWN_ANNOTATION, f"{kind} {key[:100]} means nothing to Lineward"
+    return None
+
+
+def _readable_choice(case: Case) -> Objection | None:
+    names = chosen_names(case.pod.annotations.get(DATASETS_ANNOTATION, ""))
+    if names is None:
+        return Reason.UNKNOWN_ANNOTATION, f"annotation {DATASETS_ANNOTATION} is not VOLUME=NAME,..."
+    data = {name for group in case.data for name in group.names}
+    if strange := sorted(names.keys() - data):
+        return Reason.UNKNOWN_ANNOTATION, f"annotation {DATASETS_ANNOTATION} names {strange[0][:63]}, no data volume"
+    return None
+
+
+def _reserved_names(case: Case) -> Objection | None:
+    return reserved_names(case.pod)
+
+
+def _reserved_audience(case: Case) -> Objection | None:
+    for volume in case.pod.volumes:
+        if case.audience in volume.audiences:
+            return Reason.AUDIENCE_RESERVED, f"volume {volume.name} holds a token for audience {case.audience}"
+    return None
+
+
+def _no_privileged(case: Case) -> Objection | None:
+    names = [c.name for c in case.pod.containers if c.privileged]
+    return (Reason.PRIVILEGED, f"container {names[0]} is privileged") if names else None
+
+
+def _no_dangerous_capability(case: Case) -> Objection | None:
+    for container in case.pod.containers:
+        if found := sorted(container.capabilities & DANGEROUS):
+            return Reason.PRIVILEGED, f"container {container.name} adds {', '.join(found)}"
+    return None
+
+
+def _no_unmasked_proc(case: Case) -> Objection | None:
+    names = [c.name for c in case.pod.containers if c.proc_mount == "Unmasked"]
+    return (Reason.PRIVILEGED, f"container {names[0]} asks for procMount Unmasked") if names else None
+
+
+def _no_bidirectional_mount(case: Case) -> Objection | None:
+    for container in case.pod.containers:
+        if any(mount.propagation == "Bidirectional" for mount in container.mounts):
+            return Reason.PRIVILEGED, f"container {container.name} propagates mounts to the node"
+    return None
+
+
+def _no_host_pid(case: Case) -> Objection | None:
+    return (Reason.PRIVILEGED, "hostPID reaches the verifier's processes") if case.pod.host_pid else None
+
+
+def _no_shared_processes(case: Case) -> Objection | None:
+    shared = case.pod.share_process_namespace
+    return (Reason.PRIVILEGED, "shareProcessNamespace reaches the verifier's processes") if shared else None
+
+
+def _nothing_over_data(case: Case) -> Objection | None:
+    data = {name for group in case.data for name in group.names}
+    for container in case.pod.containers:
+        if clash := mountpaths.overlap(container, data):
+            first, second = (path[:80] for path in clash)
+            return Reason.MOUNT_OVERLAP, f"container {container.name}: {first} and {second} overlap, one holds data"
+    return None
+
+
+POD_RULES: tuple[PodRule, ...] = (
+    _policies_readable,
+    _recalls_readable,
+    _known_containers,
+    _linux,
+    _known_metadata,
+    _readable_choice,
+    _reserved_names,
+    _reserved_audience,
+    _no_privileged,
+    _no_dangerous_capability,
+    _no_unmasked_proc,
+    _no_bidirectional_mount,
+    _no_host_pid,
+    _no_shared_processes,
+    _nothing_over_data,
+)
+
+
+def _known_type(_: Case, volume: Volume) -> Objection | None:
+    if volume.kind is Kind.UNKNOWN:
+        return Reason.UNKNOWN_VOLUME_TYPE, f"its source ({volume.source or 'none'}) is not one known type"
+    return None
+
+
+def _supported_type(_: Case, volume: Volume) -> Objection | None:
+    if volume.kind is Kind.UNSUPPORTED:
+        return Reason.VOLUME_NOT_SUPPORTED, f"nobody can vouch for a volume of type {volume.source}"
+    return None
+
+
+def _listed_host_path(case: Case, volume: Volume) -> Objection | None:
+    if volume.kind is not Kind.HOST_PATH:
+        return None
+    if case.policies and all(volume.host_path in policy.host_paths for policy in case.policies):
+        return None
+    return Reason.HOST_PATH, f"hostPath {volume.host_path[:100]} is not listed by the policy"
+
+
+VOLUME_RULES: tuple[VolumeRule, ...] = (_known_type, _supported_type, _listed_host_path)
+
+
+def _file_system(case: Case, group: Group) -> Objection | None:
+    devices = {name for container in case.pod.containers for name, _ in container.devices}
+    if group.claim in case.world.block_claims or devices & group.names:
+        return Reason.BLOCK_DEVICE, "it is a raw block device, which has no files to verify"
+    return None
+
+
+def _whole_volume(case: Case, group: Group) -> Objection | None:
+    if any(sub_path for _, sub_path in case.uses(group)):
+        return Reason.SUBPATH_NOT_SUPPORTED, "a part of it is mounted, by subPath or subPathExpr"
+    return None
+
+
+def _agreed_output(case: Case, group: Group) -> Objection | None:
+    listing = [p.name for p in case.policies if ClaimVolume(group.claim) in p.outputs]
+    if group.claim and listing and len(listing) < len(case.policies) and is_written(case.pod, group.volumes):
+        return Reason.OUTPUT_NOT_ALLOWED, f"policy {listing[0]} lists it as output, but not all that match this pod"
+    return None
+
+
+def _no_other_writer(case: Case, group: Group) -> Objection | None:
+    for writer in case.world.writers.get(group.claim, ()):
+        if case.mode is Mode.ENFORCE or not writer.audited:
+            return Reason.DATA_WRITABLE, f"pod {writer.pod} mounts it writable, and could change it after the check"
+    return None
+
+
+def _vouched(case: Case, group: Group) -> Objection | None:
+    choice = case.choices.get(group.identity)
+    return choice.objection if choice else None
+
+
+DATA_RULES: tuple[GroupRule, ...] = (_file_system, _whole_volume, _agreed_output, _no_other_writer, _vouched)
+
+
+def _no_dataset(case: Case, group: Group) -> Objection | None:
+    if datasets := case.world.datasets.get(group.identity):
+        return Reason.DATA_WRITABLE, f"it is mounted writable, but holds DatasetVersion {datasets[0].name}"
+    return None
+
+
+OUTPUT_RULES: tuple[GroupRule, ...] = (_file_system, _no_dataset)
+
+
+def is_ours(key: str) -> bool:
+    """Tell whether a label or annotation is under Lineward's domain."""
+    domain = key.partition("/")[0].lower() if "/" in key else ""
+    return domain == OUR_DOMAIN or domain.endswith(f".{OUR_DOMAIN}")
+
+
+def reserved_names(pod: Pod) -> Objection | None:
+    """Object to containers, volumes and mounts that only injection may make."""
+    for kind, names in (
+        ("container", [c.name for c in pod.containers]),
+        ("volume", [v.name for v in pod.volumes]),
+        ("a mount of volume", [m.volume for c in pod.containers for m in c.mounts]),
+    ):
+        for name in names:
+            if name.startswith(OUR_PREFIX):
+                return Reason.RESERVED_NAME, f"{kind} {name} uses a reserved name"
+    return None
+
+
+def is_written(pod: Pod, volumes: Sequence[Volume]) -> bool:
+    """Tell whether any container can write to any of these volumes, or uses one as a block device."""
+    writable = {volume.name for volume in volumes if not volume.read_only}
+    return any(
+        any(mount.volume in writable and not mount.read_only for mount in container.mounts)
+        or any(name in writable for name, _ in container.devices)
+        for container in pod.containers
+    )
