@@ -1,1 +1,1 @@
-"""The ledger: what was verified and observed, append-only."""
+"""The ledger: what was decided and observed about runs, append-only, as leaves of a Merkle tree."""
