@@ -22,6 +22,7 @@ check: $(STAMP) ## lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/mypy e2e
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## let ruff format and fix
@@ -31,9 +32,44 @@ format: $(STAMP) ## let ruff format and fix
 test: $(STAMP) ## unit and shell tests, under 3 minutes
 	$(BIN)/python -m pytest tests
 
+sigstore: $(STAMP) ## start a private Sigstore on loopback (docs/contributing/private-sigstore.md)
+	PYTHONPATH=. $(BIN)/python -m e2e.sigstore up
+
+sigstore-down: $(STAMP) ## stop it; its keys stay
+	PYTHONPATH=. $(BIN)/python -m e2e.sigstore down
+
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f core/lineward/native/*.so
 
-.PHONY: help dev check format test clean
+# Hash-pinned requirements: for the images' Python alone, and for any Python that people use. UPGRADE=--upgrade renews all.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate \
+  --no-emit-package lineward --python-version 3.11 $(UPGRADE)
+LOCK_EXTRA = $(LOCK) $(1) --extra $$extra --output-file requirements/$$extra.txt pyproject.toml || exit 1
+
+lock: $(STAMP) ## renew the hash-pinned requirements from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	for extra in operator webhook ledger sidecar; do $(call LOCK_EXTRA,--python-platform linux); done
+	for extra in cli dev; do $(call LOCK_EXTRA,--universal); done
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(LOCK) --universal --output-file requirements/build.txt -
+	$(LOCK) --python-platform linux --output-file e2e/demo/trainer/requirements/trainer.txt e2e/demo/trainer/requirements/trainer.in
+
+# The cluster. Programs of the repository are modules found from its root, so PYTHONSAFEPATH is off for them.
+CLUSTER_COMMAND = PYTHONSAFEPATH= $(PYTHON) -m e2e.cluster
+
+cluster: ## start a real Kubernetes on this machine, with the project's images
+	$(CLUSTER_COMMAND) up
+	$(CLUSTER_COMMAND) load
+
+cluster-down: ## stop it and remove all that it made
+	$(CLUSTER_COMMAND) down
+
+cluster-status: ## what of it runs
+	$(CLUSTER_COMMAND) status
+
+cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
+	$(CLUSTER_COMMAND) logs $(COMPONENT)
+
+.PHONY: help dev check format test clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-class MissingPrerequisite(RuntimeError):
+class MissingPrerequisiteError(RuntimeError):
     """Something the machine lacks; the message carries the command that installs it."""
 
 
@@ -24,20 +24,20 @@ def ensure(needs: Mapping[str, str]) -> None:
     """Install what is absent when this is root on Debian.
 
     Raises:
-        MissingPrerequisite: with the command to run, when it can't be installed from here.
+        MissingPrerequisiteError: with the command to run, when it can't be installed from here.
     """
     packages = missing(needs)
     if not packages:
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise MissingPrerequisite(f"missing on this machine; install with: sudo {' '.join(command)}")
+        raise MissingPrerequisiteError(f"missing on this machine; install with: sudo {' '.join(command)}")
     print(f"installing {', '.join(packages)}", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for step in (["apt-get", "update", "--quiet=2"], command):
         done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
     if missing(needs):
-        raise MissingPrerequisite(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+        raise MissingPrerequisiteError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
 
 
 def _present(need: str) -> bool:

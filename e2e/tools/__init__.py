@@ -4,7 +4,7 @@ Each folder here is one Go module of ours with a ``tool.toml`` beside it that sa
 binaries. Nothing is downloaded as a binary.
 """
 
-from e2e.tools.build import BuildFailed, binary, build
+from e2e.tools.build import BuildError, binary, build
 from e2e.tools.description import DescriptionError, Tool, load, load_all
 
-__all__ = ["BuildFailed", "DescriptionError", "Tool", "binary", "build", "load", "load_all"]
+__all__ = ["BuildError", "DescriptionError", "Tool", "binary", "build", "load", "load_all"]

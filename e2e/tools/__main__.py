@@ -4,8 +4,8 @@ import argparse
 import shutil
 import sys
 
-from e2e.prerequisites import MissingPrerequisite
-from e2e.tools import BuildFailed, DescriptionError, build, load_all
+from e2e.prerequisites import MissingPrerequisiteError
+from e2e.tools import BuildError, DescriptionError, build, load_all
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
                 print(_path(arguments.name))
             case "list":
                 _list()
-    except (BuildFailed, DescriptionError, MissingPrerequisite) as error:
+    except (BuildError, DescriptionError, MissingPrerequisiteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

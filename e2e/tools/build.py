@@ -15,7 +15,7 @@ from e2e.tools.description import DescriptionError, Tool, go_name, load_all
 _QUIET_SECONDS = 15.0
 
 
-class BuildFailed(RuntimeError):
+class BuildError(RuntimeError):
     """``go build`` failed; the message ends with what it said."""
 
 
@@ -24,8 +24,8 @@ def build(names: Iterable[str] = ()) -> dict[str, Path]:
 
     Raises:
         DescriptionError: a name that no tool has.
-        MissingPrerequisite: Go, or a library that a tool links.
-        BuildFailed: the compiler refused.
+        MissingPrerequisiteError: Go, or a library that a tool links.
+        BuildError: the compiler refused.
     """
     tools = load_all()
     wanted = list(names) or list(tools)
@@ -79,7 +79,7 @@ def _go_build(tool: Tool, folder: Path) -> None:
             go.terminate()
             go.wait()
     if go.returncode:
-        raise BuildFailed(f"{tool.name}: go build failed\n" + "\n".join(said[-20:]))
+        raise BuildError(f"{tool.name}: go build failed\n" + "\n".join(said[-20:]))
 
 
 def _follow(name: str, go: "subprocess.Popen[str]") -> list[str]:

@@ -1,1 +1,1 @@
-"""What runs inside a training pod: verify the data first, observe the run after."""
+"""What runs in the trainer's pod: `verify` before training starts, `main` (the sidecar) beside it."""

@@ -59,3 +59,6 @@ class Evidence:
     predicate: Mapping[str, Any]
     provenance: Provenance | None = None
     """The parsed predicate where its type is dataset provenance."""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    """When a signature without a signing time counts, both ends included; None where there is a signing time."""

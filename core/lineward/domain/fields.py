@@ -33,13 +33,13 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 class Reader:
     """One JSON object being read. Every method raises InvalidInputError(`reason`) naming the field's path."""
 
-    __slots__ = ("_raw", "_seen", "path", "reason")
+    __slots__ = ("_seen", "path", "raw", "reason")
 
     def __init__(self, raw: object, path: str, reason: Reason) -> None:
         self.path, self.reason = path, reason
         if not isinstance(raw, Mapping):
             self.fail("must be an object")
-        self._raw: Mapping[str, Any] = raw
+        self.raw: Mapping[str, Any] = raw
         self._seen: set[str] = set()
 
     def fail(self, problem: str, name: str = "") -> NoReturn:
@@ -50,17 +50,17 @@ class Reader:
     def has(self, name: str) -> bool:
         """Tell whether the field is there and not null."""
         self._seen.add(name)
-        return self._raw.get(name) is not None
+        return self.raw.get(name) is not None
 
     def value(self, name: str) -> Any:
         """The field as it stands; refused where it is missing."""
         if not self.has(name):
             self.fail("is missing", name)
-        return self._raw[name]
+        return self.raw[name]
 
     def text(self, name: str, default: str | None = None, *, cap: int = MAX_TEXT, pattern: str = "") -> str:
         """A text of at most `cap` characters, matching `pattern` in full; empty only where there is a default."""
-        if default is not None and (not self.has(name) or self._raw[name] == ""):
+        if default is not None and (not self.has(name) or self.raw[name] == ""):
             return default
         return self._text(self.value(name), name, cap, pattern)
 
@@ -173,7 +173,7 @@ class Reader:
 
     def done(self) -> None:
         """Refuse fields that nobody asked for."""
-        unknown = sorted(str(name) for name in self._raw.keys() - self._seen)
+        unknown = sorted(str(name) for name in self.raw.keys() - self._seen)
         if unknown:
             self.fail(f"has unknown fields: {', '.join(unknown)[:200]}")
 

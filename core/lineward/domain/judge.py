@@ -207,6 +207,8 @@ def _recalled(case: Case, *, signer: bool) -> Objection | None:
 def _age(case: Case) -> Objection | None:
     signed_at = case.evidence.signed_at
     if signed_at is None:
+        if not _within(case.evidence, case.bench.now):
+            return Reason.OUTSIDE_VALIDITY, "it has no trusted signing time, and the key is not valid now"
         if case.bench.requirement.max_age is None:
             return None
         return Reason.ATTESTATION_TOO_OLD, "it has no trusted signing time, and the policy limits its age"
@@ -218,6 +220,12 @@ def _age(case: Case) -> Objection | None:
             f"signed at {signed_at:%Y-%m-%dT%H:%M:%SZ}, longer ago than the policy allows",
         )
     return None
+
+
+def _within(evidence: Evidence, now: datetime) -> bool:
+    """A key without an end of validity never counts without a signing time."""
+    begun = evidence.not_before is None or evidence.not_before <= now
+    return begun and evidence.not_after is not None and now <= evidence.not_after
 
 
 def _validity(case: Case) -> Objection | None:

@@ -47,13 +47,17 @@ def make(name: str, trusted_root_json: str = "", keys: tuple[KeyAnchor, ...] = (
     return TrustRoot(name, digest, trusted_root_json, keys)
 
 
-def key_digest(pem: str) -> str:
-    """Digest of a PEM public key's DER SubjectPublicKeyInfo, `sha256:<hex>`. Raises ValueError where it is no PEM."""
+def der_of(pem: str) -> bytes:
+    """DER SubjectPublicKeyInfo of a PEM public key (RFC 7468 section 13). Raises ValueError where it is none."""
     found = _PEM.fullmatch(pem.strip())
     if not found:
         raise ValueError("not one PEM public key")
-    der = base64.b64decode("".join(found[1].split()), validate=True)
-    return str(Digest(hashlib.sha256(der).digest()))
+    return base64.b64decode("".join(found[1].split()), validate=True)
+
+
+def key_digest(pem: str) -> str:
+    """Digest of a PEM public key's DER, `sha256:<hex>`. Raises ValueError."""
+    return str(Digest(hashlib.sha256(der_of(pem)).digest()))
 
 
 def _key(raw: Reader) -> KeyAnchor:

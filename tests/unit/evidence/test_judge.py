@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -180,9 +181,19 @@ def test_age_is_judged_at_each_decision() -> None:
 
     assert decide(an_evidence(), require=require("8760h")).verdict is Verdict.VERIFIED
     assert decide(an_evidence(), require=require("24h")).reason is Reason.ATTESTATION_TOO_OLD
-    timeless = an_evidence(signed_at=None)
+    timeless = replace(an_evidence(signed_at=None), not_after=NOW)
     assert decide(timeless, require=require("8760h")).reason is Reason.ATTESTATION_TOO_OLD
     assert decide(timeless).verdict is Verdict.VERIFIED
+
+
+def test_without_a_signing_time_the_key_must_be_valid_now() -> None:
+    timeless = an_evidence(signed_at=None)
+    second = timedelta(seconds=1)
+    assert decide(timeless).reason is Reason.OUTSIDE_VALIDITY
+    assert decide(replace(timeless, not_after=NOW - second)).reason is Reason.OUTSIDE_VALIDITY
+    future = replace(timeless, not_before=NOW + second, not_after=NOW + 2 * second)
+    assert decide(future).reason is Reason.OUTSIDE_VALIDITY
+    assert decide(replace(timeless, not_before=NOW, not_after=NOW)).verdict is Verdict.VERIFIED
 
 
 def test_a_signature_from_the_future_is_refused() -> None:

@@ -1,0 +1,31 @@
+"""How many threads this process may keep busy: a container's CPU quota counts, not the node's cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cpus(cgroup: Path = _CGROUP) -> int:
+    """Cores of the affinity mask, cut down to the cgroup's quota (v2 cpu.max, else v1 cpu.cfs_quota_us); at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return max(1, min(cores, -(-quota[0] // quota[1]))) if quota else cores
+
+
+def _quota(cgroup: Path) -> tuple[int, int] | None:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        values = int(quota), int(period)
+    except ValueError:
+        return None
+    return values if values[0] > 0 and values[1] > 0 else None

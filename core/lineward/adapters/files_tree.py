@@ -1,0 +1,213 @@
+"""Walks a folder in the manifest's order, relative to open directories, and never follows a link.
+
+A path is looked up one name at a time from a directory that is held open, so a directory that somebody replaces by a
+link on the way leads nowhere else (compare CVE-2021-25741).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lineward import native
+from lineward.domain.entry import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, Entry, Kind, printable
+from lineward.domain.errors import LinewardError
+from lineward.domain.manifest import Profile
+from lineward.domain.reasons import Reason
+
+LOST_AND_FOUND = b"lost+found"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
+_NOT_FILES = re.compile(rb"[^f]")
+
+
+class TreeError(LinewardError):
+    """A folder that cannot be hashed; `path` says where, relative to its top."""
+
+    def __init__(self, reason: Reason, path: bytes, message: str) -> None:
+        self.path = path
+        super().__init__(reason, f"{printable(path)} {message}" if path else f"the folder {message}")
+
+
+@dataclass(slots=True, eq=False)
+class Directory:
+    """An open directory. It is closed, and checked for change, when its last user lets go of it."""
+
+    fd: int
+    prefix: bytes
+    """Path with a trailing slash, empty at the top."""
+    state: tuple[int, int, int] = (0, 0, 0)
+    users: int = 1
+
+    def __post_init__(self) -> None:
+        self.state = self._state()
+
+    def _state(self) -> tuple[int, int, int]:
+        found = os.fstat(self.fd)
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+    def release(self) -> None:
+        """Let go; raises TreeError(ChangedWhileRead) where the last user finds names changed since the listing."""
+        self.users -= 1
+        if self.users or self.fd < 0:
+            return
+        now = self._state()
+        self.close()
+        if now != self.state:
+            raise TreeError(Reason.CHANGED_WHILE_READ, self.prefix[:-1], "changed while it was read")
+
+    def close(self) -> None:
+        """Close without a check, after a failure elsewhere."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Regular files that are neighbours in one directory, in order. Its holder releases the directory."""
+
+    directory: Directory
+    names: list[bytes]
+
+
+@dataclass(slots=True)
+class _Level:
+    directory: Directory
+    names: list[bytes]
+    kinds: bytes
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Tree:
+    """A folder under a profile. `walk` may be called again for another pass."""
+
+    path: Path
+    profile: Profile
+    _open: set[Directory] = field(default_factory=set)
+
+    def walk(self) -> Iterator[Run | Entry]:
+        """Yield runs of files, and entries for all that is not a file, in order.
+
+        Raises TreeError with the reason: Unreadable, SpecialFile, EmptyDirectory, MountPoint, TreeTooDeep,
+        ChangedWhileRead.
+        """
+        stack = [self._top()]
+        while stack:
+            level = stack[-1]
+            if level.at == len(level.names):
+                stack.pop()
+                level.directory.release()
+                continue
+            if level.kinds[level.at] == ord("f"):
+                yield self._run(level)
+                continue
+            name, kind = level.names[level.at], level.kinds[level.at]
+            level.at += 1
+            if kind == ord("d"):
+                below = self._descend(level.directory, name, len(stack))
+                if isinstance(below, Entry):
+                    yield below
+                elif below:
+                    stack.append(below)
+            else:
+                yield self._other(level.directory, name, kind)
+
+    def close(self) -> None:
+        """Close what is still open, after a failure."""
+        for directory in self._open:
+            directory.close()
+        self._open.clear()
+
+    def _run(self, level: _Level) -> Run:
+        found = _NOT_FILES.search(level.kinds, level.at)
+        end = found.start() if found else len(level.names)
+        run = Run(level.directory, level.names[level.at : end])
+        level.directory.users += 1
+        level.at = end
+        longest = max(map(len, run.names))
+        if longest > MAX_NAME_BYTES or len(level.directory.prefix) + longest > MAX_PATH_BYTES:
+            raise TreeError(Reason.TREE_TOO_DEEP, level.directory.prefix[:-1], "has a path that is too long")
+        return run
+
+    def _top(self) -> _Level:
+        try:
+            fd = os.open(self.path, _DIRECTORY)
+        except OSError as error:
+            message = f"{self.path} cannot be opened: {error.strerror}"
+            raise LinewardError(Reason.UNREADABLE, message) from error
+        refuse_mounts_below(fd)
+        return self._level(fd, b"")
+
+    def _level(self, fd: int, prefix: bytes) -> _Level:
+        directory = Directory(fd, prefix)
+        self._open = {other for other in self._open if other.fd >= 0} if len(self._open) > 2 * MAX_DEPTH else self._open
+        self._open.add(directory)
+        try:
+            names, kinds = native.list_directory(fd)
+        except OSError as error:
+            raise TreeError(Reason.UNREADABLE, prefix[:-1], f"cannot be listed: {error.strerror}") from error
+        return _Level(directory, names, kinds)
+
+    def _descend(self, parent: Directory, name: bytes, depth: int) -> _Level | Entry | None:
+        path = parent.prefix + name
+        if depth >= MAX_DEPTH or len(path) >= MAX_PATH_BYTES:
+            raise TreeError(Reason.TREE_TOO_DEEP, path[:80], "leads too deep")
+        exempt = path == LOST_AND_FOUND
+        try:
+            fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent.fd)
+        except PermissionError as error:
+            if exempt:
+                return None
+            raise TreeError(Reason.UNREADABLE, path, f"cannot be opened: {error.strerror}") from error
+        except OSError as error:
+            reason = Reason.CHANGED_WHILE_READ if error.errno in _GONE else Reason.UNREADABLE
+            raise TreeError(reason, path, f"cannot be opened: {error.strerror}") from error
+        level = self._level(fd, path + b"/")
+        if level.names:
+            return level
+        level.directory.release()
+        if exempt:
+            return None
+        if self.profile is Profile.PORTABLE:
+            raise TreeError(Reason.EMPTY_DIRECTORY, path, "is an empty directory, which the portable profile refuses")
+        return Entry(Kind.DIRECTORY, path, 0, b"")
+
+    def _other(self, parent: Directory, name: bytes, kind: int) -> Entry:
+        path = parent.prefix + name
+        if kind != ord("l"):
+            raise TreeError(Reason.SPECIAL_FILE, path, "is a socket, device or pipe")
+        if self.profile is Profile.PORTABLE:
+            raise TreeError(Reason.SPECIAL_FILE, path, "is a symlink, which the portable profile refuses")
+        try:
+            target = os.readlink(name, dir_fd=parent.fd)
+        except OSError as error:
+            raise TreeError(Reason.CHANGED_WHILE_READ, path, f"is no symlink any more: {error.strerror}") from error
+        return Entry(Kind.SYMLINK, path, len(target), target)
+
+
+def refuse_mounts_below(fd: int) -> None:
+    """Raise TreeError(MountPoint) where something is mounted inside the open directory.
+
+    Another file system below would be read here and be absent, or another one, wherever the data is mounted alone.
+    Needs /proc/self/mountinfo (proc(5)); says nothing on systems without it.
+    """
+    try:
+        top = os.fsencode(Path(f"/proc/self/fd/{fd}").readlink())
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return
+    below = top.rstrip(b"/") + b"/"
+    for line in lines:
+        point = _unescaped(line.split(b" ")[4])
+        if point.startswith(below) and point != b"/":
+            raise TreeError(Reason.MOUNT_POINT, point[len(below) :], "is a mount point inside the folder")
+
+
+def _unescaped(field: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field)

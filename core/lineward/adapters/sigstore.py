@@ -1,0 +1,146 @@
+"""Checks bundles: the sigstore library's steps, and the rules it leaves to its callers.
+
+What a certificate signed goes through sigstore-python with a trust root narrowed to the logs that the bundle names;
+what a key signed goes through `keys`. Either way the signed statement is parsed strictly afterwards, and any exception
+is a refusal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from datetime import datetime
+from threading import Lock
+
+from cryptography.x509 import Certificate
+from sigstore._internal.timestamp import TimestampVerificationResult
+from sigstore.hashes import Hashed
+from sigstore.models import Bundle
+from sigstore.verify import Verifier
+from sigstore_models.trustroot.v1 import TransparencyLogInstance
+
+from lineward.adapters import bundle as bundles
+from lineward.adapters import certificate as certificates
+from lineward.adapters import keys
+from lineward.adapters.anchors import Anchors, require_log_window
+from lineward.adapters.bundle import RawBundle, Signed
+from lineward.domain import provenance as provenances
+from lineward.domain import statement as statements
+from lineward.domain.digest import Digest
+from lineward.domain.errors import LinewardError, RefusedError
+from lineward.domain.evidence import Evidence, Signer, TrustRoot
+from lineward.domain.reasons import Reason
+
+MAX_ROOTS = 16
+"""Parsed trust roots kept; a cluster has one or two."""
+
+
+class SigstoreVerifier:
+    """Verifies bundles offline; safe to share between threads. Implements `ports.EvidenceVerifier`."""
+
+    def __init__(self) -> None:
+        self._roots: OrderedDict[Digest, Anchors] = OrderedDict()
+        self._lock = Lock()
+
+    def verify(self, bundle: bytes, trust_root: TrustRoot) -> Evidence:
+        """Return what an attestation proves.
+
+        Raises RefusedError or InvalidInputError: EvidenceTooLarge, EvidenceInvalid, OutsideValidity or
+        TrustRootInvalid. Nothing else is raised.
+        """
+        signed = self.check(bundle, trust_root)
+        statement = statements.parse(signed.payload_type, signed.payload)
+        provenance = None
+        if statement.predicate_type == statements.DATASET_PROVENANCE:
+            provenance = provenances.parse(statement.predicate)
+        return Evidence(
+            bundle=Digest(hashlib.sha256(bundle).digest()),
+            signer=signed.signer,
+            signed_at=signed.signed_at,
+            subject=statement.subject,
+            predicate_type=statement.predicate_type,
+            predicate=statement.predicate,
+            provenance=provenance,
+            not_before=signed.not_before,
+            not_after=signed.not_after,
+        )
+
+    def check(self, bundle: bytes, trust_root: TrustRoot, artifact: Hashed | None = None) -> Signed:
+        """Check a bundle's signature, signer and time, and return what was signed, unparsed.
+
+        With an `artifact`, a signature over its digest is accepted too. Raises as `verify` does.
+        """
+        try:
+            raw = bundles.parse(bundle)
+            anchors = self._anchors(trust_root)
+            if raw.key_hint is not None:
+                return keys.check(raw, trust_root.keys, anchors, artifact)
+            if anchors is None:
+                raise RefusedError(Reason.EVIDENCE_INVALID, "the trust root has keys only, and a certificate signed")
+            return _check_certificate(raw, anchors, artifact)
+        except LinewardError:
+            raise
+        except Exception as error:
+            raise RefusedError(Reason.EVIDENCE_INVALID, f"the bundle does not verify: {error}"[:300]) from error
+
+    def _anchors(self, trust_root: TrustRoot) -> Anchors | None:
+        if not trust_root.trusted_root_json:
+            return None
+        with self._lock:
+            anchors = self._roots.get(trust_root.digest)
+            if anchors is None:
+                anchors = self._roots[trust_root.digest] = Anchors(trust_root.trusted_root_json)
+            self._roots.move_to_end(trust_root.digest)
+            while len(self._roots) > MAX_ROOTS:
+                self._roots.popitem(last=False)
+            return anchors
+
+
+class _WindowedVerifier(Verifier):
+    """The library's verifier, which enforces the authorities' windows once it knows the verified times.
+
+    It overrides a private method; were that renamed, `times` would stay empty and everything be refused.
+    """
+
+    def __init__(self, anchors: Anchors, log: TransparencyLogInstance, ct_log: TransparencyLogInstance) -> None:
+        super().__init__(trusted_root=anchors.narrowed(log, ct_log))
+        self._anchors = anchors
+        self.times: list[datetime] = []
+
+    def _establish_time(self, bundle: Bundle) -> list[TimestampVerificationResult]:
+        found = super()._establish_time(bundle)
+        self.times = [result.time for result in found]
+        if self.times:
+            self._fulcio_certificate_chain = self._anchors.authorities_at(self.times)
+        return found
+
+
+class _ReadSigner:
+    """A policy of the library's kind that accepts every well-formed signer: whose word counts is `judge`'s business."""
+
+    def __init__(self) -> None:
+        self.signer = Signer()
+
+    def verify(self, cert: Certificate) -> None:
+        self.signer = certificates.signer(cert)
+
+
+def _check_certificate(raw: RawBundle, anchors: Anchors, artifact: Hashed | None) -> Signed:
+    bundle = Bundle.from_json(raw.raw)
+    timestamp = certificates.sct(bundle.signing_certificate)
+    log = anchors.log(bundle.log_entry._inner.log_id.key_id)  # noqa: SLF001 - has no public accessor
+    ct_log = anchors.ct_log(timestamp.log_id)
+    verifier = _WindowedVerifier(anchors, log, ct_log)
+    read = _ReadSigner()
+    if raw.envelope is not None:
+        payload_type, payload = verifier.verify_dsse(bundle, read)
+    elif artifact is not None:
+        payload_type, payload = "", b""
+        verifier.verify_artifact(artifact, bundle, read)
+    else:
+        raise RefusedError(Reason.EVIDENCE_INVALID, "the bundle signs an artifact, not a statement")
+    if not verifier.times:
+        raise RefusedError(Reason.EVIDENCE_INVALID, "the bundle has no verified time")
+    require_log_window(log, verifier.times, "transparency log")
+    require_log_window(ct_log, [certificates.sct_time(timestamp)], "certificate transparency log")
+    return Signed(payload_type, payload, read.signer, min(verifier.times))

@@ -1,0 +1,94 @@
+"""`lineward manifest`: make manifests, check folders against them, compare them, prove parts of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from lineward.cli import manifest_file, manifest_tree
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
+from lineward.domain.digest import Digest
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def run(argv: Sequence[str], prog: str) -> int:
+    """Run one sub-command; exit codes: 0 equal or done, 1 differs, 2 could not tell, 64 usage."""
+    arguments = _parser(prog).parse_args(argv)
+    command: Command = arguments.command
+    return command(arguments)
+
+
+def _parser(prog: str) -> Parser:
+    parser = Parser(prog, description="A manifest lists what is in a folder; one root digest stands for all of it.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    _create(_command(commands, "create", "hash a folder and write its manifest", manifest_tree.create))
+    _verify(_command(commands, "verify", "compare a folder with a root or a manifest", manifest_tree.verify))
+    _show(_command(commands, "show", "check a manifest file and print what it says", manifest_file.show))
+    _diff(_command(commands, "diff", "list what differs between two manifests", manifest_file.diff))
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str, command: Command) -> Parser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command, parser=parser)
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    return parser
+
+
+def _tree_arguments(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("--profile", choices=[str(p) for p in Profile], help="what counts (default: portable)")
+    parser.add_argument(
+        "--chunk-size",
+        type=size_argument,
+        metavar="SIZE",
+        help=f"power of two; files above it are hashed in parts (default: {DEFAULT_CHUNK_BYTES // 1024**2}MiB)",
+    )
+    parser.add_argument("--workers", type=_positive, metavar="N", help="threads (default: what the CPU quota allows)")
+    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
+
+
+def _create(parser: Parser) -> None:
+    _tree_arguments(parser)
+    parser.add_argument("--out", metavar="FILE", help="where to write the manifest; - is standard output")
+
+
+def _verify(parser: Parser) -> None:
+    _tree_arguments(parser)
+    parser.add_argument("--root", type=_digest, metavar="sha256:HEX", help="the root that the folder must have")
+    parser.add_argument("--manifest", metavar="FILE", help="names what differs; only believed if it fits the root")
+    parser.add_argument("--manifest-digest", type=_digest, metavar="sha256:HEX", help="digest the manifest must have")
+    parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
+
+
+def _show(parser: Parser) -> None:
+    parser.add_argument("manifest", metavar="FILE")
+    parser.add_argument("--entries", action="store_true", help="list the entries; with -o json one object a line")
+
+
+def _diff(parser: Parser) -> None:
+    parser.add_argument("before", metavar="OLD")
+    parser.add_argument("after", metavar="NEW")
+    parser.add_argument("--max-names", type=_count, default=1000, metavar="N", help="list the first N (default: 1000)")
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _count(text):
+        raise argparse.ArgumentTypeError("it takes at least 1")
+    return int(text)

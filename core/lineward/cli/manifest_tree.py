@@ -1,0 +1,208 @@
+"""Commands that read a folder: create and verify."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
+from lineward.cli import exits
+from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
+from lineward.domain.changes import Change
+from lineward.domain.digest import Digest
+from lineward.domain.entry import printable
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Parameters, Profile, Summary
+from lineward.domain.manifest_reader import ManifestReader
+from lineward.domain.reasons import Reason
+
+_EXITS = {Outcome.EQUAL: exits.OK, Outcome.DIFFERS: exits.DIFFERS, Outcome.UNKNOWN: exits.UNKNOWN}
+
+
+def create(arguments: argparse.Namespace) -> int:
+    """Write a manifest; 0, or 2 with a reason and nothing written."""
+    parameters = _parameters(arguments)
+    started = time.monotonic()
+    with _output(arguments) as out:
+        summary = create_manifest(
+            arguments.folder,
+            parameters,
+            out=out,
+            progress=progress_to(arguments.progress),
+            workers=arguments.workers,
+        )
+    end_progress(arguments.progress)
+    to_stderr = arguments.out == "-"
+    seconds = time.monotonic() - started
+    show(
+        summary_value(summary) | {"seconds": round(seconds, 3)},
+        [*summary_rows(summary), ("time", duration_text(seconds))],
+        arguments.output,
+        sys.stderr if to_stderr else sys.stdout,
+    )
+    return exits.OK
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compare; 0 equal, 1 differs, 2 could not tell."""
+    if not arguments.root and not arguments.manifest:
+        arguments.parser.error("give --root, --manifest, or both")
+    if arguments.manifest_digest and not arguments.manifest:
+        arguments.parser.error("--manifest-digest says what the file given by --manifest must be")
+    signed = _signed(arguments) if arguments.manifest else None
+    if signed and arguments.manifest_digest and not arguments.root and signed.manifest != arguments.manifest_digest:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, f"the manifest has digest {signed.manifest}")
+    root: Digest | None = arguments.root or (signed.root if signed else None)
+    if root is None:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest has no root")
+    parameters = _parameters(arguments, signed)
+    with contextlib.ExitStack() as stack:
+        comparison = verify_tree(
+            arguments.folder,
+            root,
+            parameters,
+            manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
+            manifest_digest=arguments.manifest_digest,
+            max_names=arguments.max_names,
+            progress=progress_to(arguments.progress),
+            workers=arguments.workers,
+        )
+    end_progress(arguments.progress)
+    show(_comparison_value(comparison, root), _comparison_rows(comparison, root), arguments.output)
+    return _EXITS[comparison.outcome]
+
+
+def summary_value(summary: Summary) -> dict[str, Any]:
+    """A summary as JSON: what a DatasetVersion's `integrity` says, and how big the manifest is."""
+    return {
+        "root": str(summary.root),
+        "files": summary.files,
+        "bytes": summary.bytes,
+        "profile": str(summary.parameters.profile),
+        "chunkBytes": summary.parameters.chunk_bytes,
+        "manifest": {"digest": str(summary.manifest), "size": summary.manifest_bytes},
+    }
+
+
+def summary_rows(summary: Summary) -> list[tuple[str, str]]:
+    """A summary for people."""
+    return [
+        ("root", str(summary.root)),
+        ("files", str(summary.files)),
+        ("bytes", f"{summary.bytes} ({size_text(summary.bytes)})"),
+        ("profile", str(summary.parameters.profile)),
+        ("chunks", size_text(summary.parameters.chunk_bytes)),
+        ("manifest", f"{summary.manifest} ({size_text(summary.manifest_bytes)})"),
+    ]
+
+
+def change_value(change: Change) -> dict[str, str]:
+    """A change as JSON; the path is escaped as for people, so that any bytes fit."""
+    return {"kind": str(change.kind), "path": printable(change.path)}
+
+
+def _comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
+    return {
+        "outcome": str(comparison.outcome),
+        "reason": str(comparison.reason),
+        "message": comparison.message,
+        "assurance": "full",
+        "expected": str(root),
+        "root": str(comparison.observed) if comparison.observed else None,
+        "files": comparison.files,
+        "bytes": comparison.bytes,
+        "seconds": round(comparison.seconds, 3),
+        "changes": [change_value(change) for change in comparison.changes],
+        "counts": {str(kind): count for kind, count in comparison.counts.items()},
+        "note": comparison.note,
+    }
+
+
+def _comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str]]:
+    rows = [("outcome", str(comparison.outcome).upper()), ("expected", str(root))]
+    if comparison.observed:
+        rows.append(("observed", str(comparison.observed)))
+    if comparison.outcome is not Outcome.EQUAL:
+        rows.append(("reason", f"{comparison.reason}: {comparison.message}"))
+        rows.append(("next step", comparison.reason.next_step))
+    rows += [("files", str(comparison.files)), ("bytes", f"{comparison.bytes} ({size_text(comparison.bytes)})")]
+    rows.append(("time", duration_text(comparison.seconds)))
+    if comparison.counts:
+        rows.append(("changes", ", ".join(f"{count} {kind}" for kind, count in comparison.counts.items())))
+        rows += [("", str(change)) for change in comparison.changes]
+    if comparison.outcome is Outcome.DIFFERS and comparison.note:
+        rows.append(("note", comparison.note))
+    return rows
+
+
+def _signed(arguments: argparse.Namespace) -> Summary | None:
+    """What the manifest says of itself, wholly checked; None where it is broken but a root was given."""
+    try:
+        with Path(arguments.manifest).open("rb") as file:
+            reader = ManifestReader(file)
+            for _ in reader.pages():
+                pass
+    except OSError as error:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}") from error
+    except InvalidInputError:
+        if not arguments.root:
+            raise
+        return None
+    return reader.summary
+
+
+def _parameters(arguments: argparse.Namespace, signed: Summary | None = None) -> Parameters:
+    base = signed.parameters if signed else Parameters()
+    profile = Profile(arguments.profile) if arguments.profile else base.profile
+    chunk_bytes = arguments.chunk_size or (base.chunk_bytes if signed else DEFAULT_CHUNK_BYTES)
+    try:
+        return Parameters(profile, chunk_bytes)
+    except InvalidInputError as error:
+        arguments.parser.error(error.message)
+        raise
+
+
+@contextlib.contextmanager
+def _output(arguments: argparse.Namespace) -> Iterator[BinaryIO | None]:
+    if arguments.out is None:
+        yield None
+    elif arguments.out == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        target = Path(arguments.out)
+        if target.resolve().is_relative_to(Path(arguments.folder).resolve()):
+            arguments.parser.error("the manifest cannot lie inside the folder that it describes")
+        with replacing(target) as file:
+            yield file
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `target` once all of it is on disk, and vanishes if anything fails.
+
+    Raises LinewardError(Unreadable) where the folder cannot be written.
+    """
+    try:
+        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise LinewardError(Reason.UNREADABLE, f"{target} cannot be written: {error.strerror}") from error
+    try:
+        with file:
+            yield cast("BinaryIO", file)
+            file.flush()
+            os.fsync(file.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(file.fileno(), 0o666 & ~mask)
+        Path(file.name).replace(target)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,113 @@
+"""What commands share at a terminal: sizes for people, progress, output formats, and usage errors that end in 64."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TextIO
+
+from lineward.adapters.files_engine import Progress
+from lineward.cli import exits
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+FORMATS = ("table", "json", "yaml")
+PROGRESS = ("auto", "bar", "json", "none")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that leaves with the usage exit code of every command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message; leave with 64."""
+        self.print_usage(sys.stderr)
+        self.exit(exits.USAGE, f"{self.prog}: {message}\n")
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: `1.5 GiB`."""
+    unit = 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def size_argument(text: str) -> int:
+    """Inverse of `size_text` for arguments: a number of bytes, or with a binary unit such as `8MiB`.
+
+    Raises argparse.ArgumentTypeError.
+    """
+    number, factor = text.strip(), 1
+    for power, unit in enumerate(_UNITS[1:], 1):
+        if number.endswith(unit):
+            number, factor = number.removesuffix(unit).strip(), 1024**power
+    if not number.isascii() or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8388608 or 8MiB")
+    return int(number) * factor
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds for people: `2 h 05 min`, `3 min 20 s`, `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def progress_to(mode: str, stream: TextIO | None = None) -> Callable[[Progress], None] | None:
+    """A callback that shows progress on `stream` (stderr): a line that is rewritten, or one JSON object a line."""
+    stream = stream or sys.stderr
+    if mode == "json":
+        return lambda progress: _json_line(progress, stream)
+    if mode == "bar" or (mode == "auto" and stream.isatty()):
+        return lambda progress: _bar(progress, stream)
+    return None
+
+
+def end_progress(mode: str, stream: TextIO | None = None) -> None:
+    """Leave the line that progress was shown on."""
+    stream = stream or sys.stderr
+    if mode == "bar" or (mode == "auto" and stream.isatty()):
+        stream.write("\r\x1b[K")
+        stream.flush()
+
+
+def _bar(progress: Progress, stream: TextIO) -> None:
+    total = f" of {size_text(progress.total_bytes)}" if progress.total_bytes else ""
+    left = progress.seconds_left
+    text = f"{size_text(progress.bytes)}{total}, {progress.files} files, {size_text(progress.rate)}/s"
+    text += f", {duration_text(left)} left" if left is not None else ""
+    stream.write(f"\r\x1b[K{text}")
+    stream.flush()
+
+
+def _json_line(progress: Progress, stream: TextIO) -> None:
+    left = progress.seconds_left
+    line = {
+        "event": "progress",
+        "files": progress.files,
+        "bytes": progress.bytes,
+        "totalFiles": progress.total_files or None,
+        "totalBytes": progress.total_bytes or None,
+        "bytesPerSecond": round(progress.rate),
+        "seconds": round(progress.seconds, 3),
+        "secondsLeft": None if left is None else round(left, 1),
+    }
+    stream.write(json.dumps(line) + "\n")
+    stream.flush()
+
+
+def show(value: Mapping[str, Any], rows: Sequence[tuple[str, str]], fmt: str, stream: TextIO | None = None) -> None:
+    """Print `value` as JSON or YAML, or `rows` as an aligned table."""
+    stream = stream or sys.stdout
+    if fmt == "json":
+        stream.write(json.dumps(value, indent=2) + "\n")
+    elif fmt == "yaml":
+        import yaml  # noqa: PLC0415 - only this output needs it
+
+        yaml.safe_dump(dict(value), stream, sort_keys=False)
+    else:
+        width = max(len(name) for name, _ in rows)
+        stream.writelines(f"{name:<{width}}  {text}\n" for name, text in rows)

@@ -1,0 +1,192 @@
+"""What the compiled module does, in Python: the reference for its results, and what runs where it was not built.
+
+Functions take and return plain bytes, lists and file descriptors, so that the two are exchangeable call by call.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+import threading
+from array import array
+from collections.abc import Sequence
+
+NAME = "python"
+LANES = 1
+
+STAT = struct.Struct("<BBHiQQqq")
+"""status, executable, unused, errno, size, inode, mtime and ctime in nanoseconds: 40 bytes for each file."""
+DONE, DEFERRED, FAILED, NOT_REGULAR, CHANGED = range(5)
+CURSOR = struct.Struct("<QQQ")
+"""Next file to claim, files done, bytes done: shared by the workers of a batch."""
+
+_CLAIM = 16
+_PIECE = 256 * 1024
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOCTTY", 0)
+_HEAD = struct.Struct(">BHQ")
+FILE, EXECUTABLE = ord("F"), ord("X")
+_lock = threading.Lock()
+_local = threading.local()
+
+Group = tuple[int, Sequence[bytes]]
+"""A directory's descriptor and names in it."""
+
+
+def list_directory(fd: int) -> tuple[list[bytes], bytes]:
+    """Names in a directory in byte order, and one letter for each: f file, d directory, l symlink, s special.
+
+    Raises OSError.
+    """
+    found = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                kind = b"l"
+            elif entry.is_dir(follow_symlinks=False):
+                kind = b"d"
+            else:
+                kind = b"f" if entry.is_file(follow_symlinks=False) else b"s"
+            found.append((os.fsencode(entry.name), kind))
+    found.sort()
+    return [name for name, _ in found], b"".join(kind for _, kind in found)
+
+
+def _claim(cursor: bytearray, total: int) -> range:
+    with _lock:
+        first, files, done = CURSOR.unpack_from(cursor)
+        last = min(first + _CLAIM, total)
+        CURSOR.pack_into(cursor, 0, max(first, last), files, done)
+    return range(first, last)
+
+
+def _count(cursor: bytearray, files: int, size: int) -> None:
+    with _lock:
+        first, all_files, done = CURSOR.unpack_from(cursor)
+        CURSOR.pack_into(cursor, 0, first, all_files + files, done + size)
+
+
+def hash_files(  # noqa: PLR0913, PLR0917 - the compiled one takes them by place too
+    groups: Sequence[Group], cursor: bytearray, stats: bytearray, digests: bytearray, limit: int, mode: int
+) -> int:
+    """Hash files until all are claimed; several threads may work on the same arguments.
+
+    `stats` gets one `STAT` and `digests` 32 bytes for each file, in order. A file above `limit` bytes is DEFERRED.
+    `mode` bit 0: only stat, do not read; bit 1: advise the kernel ahead, for cold data (no effect here).
+    Returns how many reads found no data in memory (always 0 here).
+    """
+    flat = [(fd, name) for fd, names in groups for name in names]
+    while claimed := _claim(cursor, len(flat)):
+        read = 0
+        for index in claimed:
+            fd, name = flat[index]
+            record, digest = _hash_file(fd, name, limit, mode)
+            stats[index * STAT.size : (index + 1) * STAT.size] = STAT.pack(*record)
+            digests[index * 32 : (index + 1) * 32] = digest
+            read += record[4] if record[0] == DONE else 0
+        _count(cursor, len(claimed), read)
+    return 0
+
+
+_Record = tuple[int, int, int, int, int, int, int, int]
+_NOTHING = bytes(32)
+
+
+def _hash_file(fd: int, name: bytes, limit: int, mode: int) -> tuple[_Record, bytes]:
+    try:
+        file = os.open(name, _FLAGS, dir_fd=fd)
+    except OSError as error:
+        status = NOT_REGULAR if error.errno in {errno.ELOOP, errno.ENXIO} else FAILED
+        return (status, 0, 0, error.errno or 0, 0, 0, 0, 0), _NOTHING
+    try:
+        before = os.fstat(file)
+        if not stat.S_ISREG(before.st_mode):
+            return _record(NOT_REGULAR, before), _NOTHING
+        if before.st_size > limit:
+            return _record(DEFERRED, before), _NOTHING
+        if mode & 1:
+            return _record(DONE, before), _NOTHING
+        length, digest = _read(file, 0, limit + 1)
+        after = os.fstat(file)
+    except OSError as error:
+        return (FAILED, 0, 0, error.errno or 0, 0, 0, 0, 0), _NOTHING
+    finally:
+        os.close(file)
+    same = length == before.st_size and _identity(before) == _identity(after)
+    return _record(DONE if same else CHANGED, before), digest if same else _NOTHING
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _record(status: int, found: os.stat_result) -> _Record:
+    executable = 1 if found.st_mode & stat.S_IXUSR else 0
+    return status, executable, 0, 0, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read(fd: int, offset: int, length: int) -> tuple[int, bytes]:
+    piece = getattr(_local, "piece", None)
+    if piece is None:
+        piece = _local.piece = bytearray(_PIECE)
+    view = memoryview(piece)
+    hasher = hashlib.sha256()
+    done = 0
+    while done < length:
+        got = os.preadv(fd, [view[: min(_PIECE, length - done)]], offset + done)
+        if not got:
+            break
+        hasher.update(view[:got])
+        done += got
+    return done, hasher.digest()
+
+
+def hash_spans(spans: Sequence[tuple[int, int, int]], cursor: bytearray, mode: int) -> bytes:  # noqa: ARG001
+    """SHA-256 of each (descriptor, offset, length), joined; adds the bytes to the cursor's count.
+
+    `mode` bit 2: one sequential stream, for file systems that fetch over a network (no effect here).
+    Raises EOFError where a file ends before its span does, OSError where it cannot be read.
+    """
+    digests = []
+    for fd, offset, length in spans:
+        done, digest = _read(fd, offset, length)
+        if done != length:
+            raise EOFError("the file became shorter while it was read")
+        digests.append(digest)
+        _count(cursor, 0, length)
+    return b"".join(digests)
+
+
+def leaf_hashes(blob: bytes, lengths: bytes) -> bytes:
+    """SHA-256(0x00 || part) of each part of `blob`, joined; `lengths` holds the parts' lengths as native u32."""
+    start, hashes = 0, []
+    for length in memoryview(lengths).cast("I"):
+        hashes.append(hashlib.sha256(b"\0" + blob[start : start + length]).digest())
+        start += length
+    return b"".join(hashes)
+
+
+def perfect_root(leaves: bytes) -> bytes:
+    """Root over a power of two of joined leaf hashes (RFC 6962 section 2.1)."""
+    sha256 = hashlib.sha256
+    while len(leaves) > 32:
+        leaves = b"".join([sha256(b"\1" + leaves[at : at + 64]).digest() for at in range(0, len(leaves), 64)])
+    return leaves
+
+
+def encode_files(
+    prefix: bytes, names: Sequence[bytes], stats: bytes, digests: bytes, modes: int
+) -> tuple[bytes, bytes]:
+    """Manifest entries of files in one directory, joined, and their lengths as native u32.
+
+    With `modes`, files that their owner may execute are of their own kind. `names` are in byte order.
+    """
+    entries = []
+    for index, name in enumerate(names):
+        record = STAT.unpack_from(stats, index * STAT.size)
+        path = prefix + name
+        kind = EXECUTABLE if modes and record[1] else FILE
+        entries.append(_HEAD.pack(kind, len(path), record[4]) + path + digests[index * 32 : (index + 1) * 32])
+    return b"".join(entries), array("I", map(len, entries)).tobytes()

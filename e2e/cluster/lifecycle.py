@@ -1,0 +1,216 @@
+"""Starts the cluster in the order in which its parts need each other, and takes it away again."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e import cache, prerequisites, tools
+from e2e.cluster import addons, cgroups, cleanup, client, config, network, pki, processes, runtime, scratch
+from e2e.cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_PORT, Layout, Node
+from e2e.cluster.progress import Progress, TimedOutError, wait_for
+
+TOOLS = ("kubernetes", "etcd", "containerd", "runc", "coredns", "pause")
+NEEDS = {
+    "openssl": "openssl",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "mount": "mount",
+    str(config.CNI_BINARIES / "bridge"): "containernetworking-plugins",
+}
+_READY_SECONDS = 90.0
+_KUBELET_PORTS = (10248, 10250)
+_PROXY_PORTS = (10249, 10256)
+_MANAGER_PORTS = (10257, 10259)
+
+
+class NotPossibleError(RuntimeError):
+    """The cluster can't be started on this machine as it is; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What ``status`` shows: each recorded part and whether it runs, the API server, and each node."""
+
+    parts: dict[str, bool]
+    api: bool
+    nodes: dict[str, bool]
+    leftovers: tuple[str, ...]
+
+    @property
+    def running(self) -> bool:
+        return bool(self.parts) and all(self.parts.values()) and self.api and all(self.nodes.values())
+
+
+def status(layout: Layout) -> Status:
+    parts = {process.name: processes.alive(process) for process in processes.recorded(layout)}
+    api = bool(parts) and client.ready(layout)
+    nodes = {node.name: api and client.node_ready(layout, node.name) for node in layout.nodes}
+    return Status(parts, api, nodes, () if api else tuple(cleanup.leftovers(layout)))
+
+
+def up(layout: Layout, progress: Progress) -> None:
+    """Start the cluster, or say that it runs; after a crash, clear away what is left of it first.
+
+    Raises:
+        NotPossibleError: not root, a port that is taken.
+        MissingPrerequisiteError, BuildError, NetworkTakenError, TimedOutError: as their classes say.
+    """
+    if os.geteuid() != 0:
+        raise NotPossibleError("starting a cluster needs root: sudo -E python3 -m e2e.cluster up")
+    prerequisites.ensure(NEEDS)
+    folders = tools.build(TOOLS)
+    with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"):
+        if status(layout).running:
+            progress.say("the cluster is already running")
+            return
+        if cleanup.leftovers(layout):
+            progress.say("clearing away what an earlier cluster left")
+            cleanup.remove(layout)
+        with _all_or_nothing(layout, progress):
+            _refuse_taken_ports()
+            _start(layout, folders, progress)
+
+
+def down(layout: Layout, progress: Progress) -> list[str]:
+    """Take the cluster away; returns what could not be removed."""
+    if os.geteuid() != 0:
+        raise NotPossibleError("stopping the cluster needs root: sudo -E python3 -m e2e.cluster down")
+    with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"), _uninterrupted():
+        cleanup.remove(layout)
+    left = cleanup.leftovers(layout)
+    progress.say("nothing is left of the cluster" if not left else "some of it is left")
+    return left
+
+
+def _start(layout: Layout, folders: dict[str, Path], progress: Progress) -> None:
+    layout.config.mkdir(parents=True, exist_ok=True)
+    pki.issue(layout)
+    for user in ("controller-manager", "scheduler", "kube-proxy"):
+        (layout.config / f"{user}.kubeconfig").write_text(config.kubeconfig(layout, user))
+    network.create(layout)
+    cgroups.create()
+    binaries = folders["kubernetes"]
+    processes.start(layout, "etcd", [folders["etcd"] / "etcd", *config.etcd(layout)])
+    apiserver = processes.start(layout, "apiserver", [binaries / "kube-apiserver", *config.apiserver(layout)])
+    progress.say("etcd and API server started")
+    for node in layout.nodes:
+        _start_containerd(layout, node, folders, progress)
+    _load_own_images(layout, folders)
+    _wait(layout, "API server", lambda: client.ready(layout), apiserver)
+    _write_kubeconfig(layout)
+    progress.say("API server ready")
+    processes.start(
+        layout, "controller-manager", [binaries / "kube-controller-manager", *config.controller_manager(layout)]
+    )
+    processes.start(layout, "scheduler", [binaries / "kube-scheduler", *config.scheduler(layout)])
+    kubelets = {node: _start_kubelet(layout, node, binaries) for node in layout.nodes}
+    client.kubectl(layout, "apply", "--server-side", "-f", "-", stdin=addons.manifests(layout))
+    for node, kubelet in kubelets.items():
+        _wait(layout, f"node {node.name}", lambda node=node: client.node_ready(layout, node.name), kubelet)  # type: ignore[misc]
+        progress.say(f"node {node.name} ready")
+    kubelet = kubelets[layout.nodes[0]]
+    _wait(layout, "CoreDNS", lambda: client.deployment_ready(layout, "kube-system", "coredns"), kubelet)
+    progress.say("CoreDNS ready, so names of Services resolve in pods")
+
+
+def _start_containerd(layout: Layout, node: Node, folders: dict[str, Path], progress: Progress) -> None:
+    node.folder.mkdir(parents=True, exist_ok=True)
+    node.socket.parent.mkdir(parents=True, exist_ok=True)
+    (node.folder / "cni").mkdir(exist_ok=True)
+    (node.folder / "cni" / "lineward.conflist").write_text(config.cni(node))
+    file = node.folder / "containerd.toml"
+    file.write_text(config.containerd_config(node, folders["containerd"], folders["runc"] / "runc"))
+    process = processes.start(
+        layout,
+        f"containerd-{node.name}",
+        [folders["containerd"] / "containerd", "--config", file, "--log-level", "warn"],
+    )
+    _wait(layout, "containerd", lambda: runtime.answers(node), process)
+    progress.say(f"containerd of {node.name} ready")
+
+
+def _load_own_images(layout: Layout, folders: dict[str, Path]) -> None:
+    for name, reference in (("pause", config.PAUSE_IMAGE), ("coredns", addons.COREDNS_IMAGE)):
+        binary = folders[name] / name
+        archive = layout.config / f"{name}.tar"
+        scratch.write(binary, reference, archive)
+        runtime.load(layout, archive, folders[name].name)
+        archive.unlink()
+
+
+def _start_kubelet(layout: Layout, node: Node, binaries: Path) -> processes.Process:
+    (node.folder / "kubelet.json").write_text(config.kubelet_config(layout, node))
+    (node.folder / "kubelet.kubeconfig").write_text(config.kubeconfig(layout, node.name))
+    proxy = node.folder / "kube-proxy.json"
+    proxy.write_text(config.kube_proxy_config(layout, node))
+    processes.start(layout, f"kube-proxy-{node.name}", [binaries / "kube-proxy", f"--config={proxy}"])
+    return processes.start(layout, f"kubelet-{node.name}", [binaries / "kubelet", *config.kubelet(node)])
+
+
+def _write_kubeconfig(layout: Layout) -> None:
+    part = layout.kubeconfig.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_text(config.kubeconfig(layout, "admin"))
+    part.rename(layout.kubeconfig)
+
+
+def _wait(layout: Layout, what: str, ready: Callable[[], bool], process: processes.Process) -> None:
+    log = layout.logs / f"{process.name}.log"
+    wait_for(what, ready, _READY_SECONDS, log, lambda: processes.alive(process))
+
+
+def _refuse_taken_ports() -> None:
+    for port in (API_PORT, ETCD_PORT, ETCD_PEER_PORT, *_KUBELET_PORTS, *_PROXY_PORTS, *_MANAGER_PORTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise NotPossibleError(
+                    f"port {port} is in use by another program (see: ss -ltnp 'sport = :{port}')"
+                ) from error
+
+
+@contextmanager
+def _all_or_nothing(layout: Layout, progress: Progress) -> Iterator[None]:
+    """Whatever ends the start early, Ctrl-C and SIGTERM too, leaves nothing running; the logs stay for the reader."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except BaseException as error:
+        with _uninterrupted():
+            progress.say("stopping what was started")
+            if isinstance(error, TimedOutError):
+                progress.say(f"the logs are kept in {_keep_logs(layout)}")
+            cleanup.remove(layout)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _keep_logs(layout: Layout) -> Path:
+    kept = layout.state.parent / "cluster-failed-logs"
+    cleanup.remove_path(kept)
+    layout.logs.rename(kept)
+    return kept
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not stop the clearing away."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
