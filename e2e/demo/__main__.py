@@ -1,0 +1,91 @@
+"""`make demo`: sets everything up, then shows what Lineward admits and what it refuses.
+
+Whatever this program started it stops again when it fails or is interrupted; only a finished demo leaves the cluster up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from e2e.demo.cases import Show
+from e2e.demo.data import german_credit
+from e2e.demo.stage import Stage
+from e2e.support import setup
+from e2e.support.kubectl import KubectlError
+from e2e.support.release import Release
+from e2e.support.setup import SetupError
+
+NAMESPACE = "ml"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    stage = Stage()
+    try:
+        with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
+            target = setup.cluster(stage.task, stack)
+            _play(stage, target, stack, Path(scratch))
+            stack.pop_all()
+    except KeyboardInterrupt:
+        print("\ninterrupted; what the demo started is stopped", file=sys.stderr)
+        return 130
+    except (SetupError, KubectlError, TimeoutError, AssertionError, RuntimeError) as error:
+        print(f"\nthe demo failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _play(stage: Stage, target: setup.Target, stack: ExitStack, scratch: Path) -> None:
+    sigstore = setup.sigstore(stage.task, stack, target)
+    with stage.task("the data set: German credit, 1000 applications"):
+        files = german_credit()
+    release = Release(target.kubectl, target.helm)
+    with stage.task("Lineward: helm upgrade --install lineward charts/lineward"):
+        release.install([NAMESPACE], target.image_key)
+    world = setup.world(target, sigstore, NAMESPACE)
+    with stage.task("a namespace with data on a disk"):
+        world.prepare()
+        world.storage.start()
+    team = setup.identity(sigstore, "data-team@bank.example")
+    intern = setup.identity(sigstore, "intern@bank.example")
+    show = Show(stage, world, files, team, intern, scratch)
+    for case in (
+        show.audit,
+        show.admitted,
+        show.unsigned,
+        show.wrong_identity,
+        show.tampered,
+        show.undeclared,
+        show.guards,
+    ):
+        case()
+    _farewell(stage, target)
+
+
+def _farewell(stage: Stage, target: setup.Target) -> None:
+    stage.title("What to try next")
+    stage.printed(f"""\
+export KUBECONFIG={target.kubectl.kubeconfig}
+kubectl -n {NAMESPACE} get dsv,trun                  # what was attested, what was trained
+kubectl get provpol,troot                    # policy and trust root
+kubectl -n {NAMESPACE} describe trun                 # verdict per pod and volume
+. .venv/bin/activate && kubectl lineward ledger entries --kind verdict
+kubectl explain datasetversion.spec.integrity
+docs/README.md                               # a page for each reader""")
+    stage.say(target.how_to_stop)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
