@@ -3,16 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml $(wildcard hatch_build.py)
+$(STAMP): pyproject.toml requirements/build.txt requirements/dev.txt $(wildcard hatch_build.py core/lineward/native/*.c)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 dev: $(STAMP) ## make .venv with everything for development
@@ -32,11 +32,19 @@ format: $(STAMP) ## let ruff format and fix
 test: $(STAMP) ## unit and shell tests, under 3 minutes
 	$(BIN)/python -m pytest tests
 
+e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)
+	$(BIN)/python -m pytest e2e
+
+demo: $(STAMP) ## set up everything and watch what is admitted and what is refused; CLUSTER=existing for a cluster of yours
+	$(BIN)/python -m e2e.demo
+
+demo-down: sigstore-down cluster-down ## stop what a finished demo left up
+
 sigstore: $(STAMP) ## start a private Sigstore on loopback (docs/contributing/private-sigstore.md)
-	PYTHONPATH=. $(BIN)/python -m e2e.sigstore up
+	$(BIN)/python -m e2e.sigstore up
 
 sigstore-down: $(STAMP) ## stop it; its keys stay
-	PYTHONPATH=. $(BIN)/python -m e2e.sigstore down
+	$(BIN)/python -m e2e.sigstore down
 
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -56,8 +64,7 @@ lock: $(STAMP) ## renew the hash-pinned requirements from pyproject.toml
 	  | $(LOCK) --universal --output-file requirements/build.txt -
 	$(LOCK) --python-platform linux --output-file e2e/demo/trainer/requirements/trainer.txt e2e/demo/trainer/requirements/trainer.in
 
-# The cluster. Programs of the repository are modules found from its root, so PYTHONSAFEPATH is off for them.
-CLUSTER_COMMAND = PYTHONSAFEPATH= $(PYTHON) -m e2e.cluster
+CLUSTER_COMMAND = $(PYTHON) -m e2e.cluster
 
 cluster: ## start a real Kubernetes on this machine, with the project's images
 	$(CLUSTER_COMMAND) up
@@ -72,4 +79,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help dev check format test clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
+.PHONY: help dev check format test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs

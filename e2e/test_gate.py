@@ -1,7 +1,7 @@
 """The main job on a real cluster: what is admitted, what is refused, and what the bytes have to say about it.
 
-Each case reads the API, the pod's container statuses and the metrics; "denied" means that no pod exists, "stopped" that the
-training container has no start time.
+Each case reads the API, the pod's container statuses and the metrics; "denied" means that no pod exists, "stopped" that
+the training container has no start time.
 """
 
 from __future__ import annotations
@@ -153,9 +153,7 @@ def test_one_changed_byte_stops_the_pod_before_training(
     run = enforced.run_of(name)
     assert (run["status"]["verdict"], run["status"]["reason"]) == ("Refused", "ContentDiffers")
     for owner in (pod, enforced.kubectl.get("job", name)):
-        assert "applications-1.csv" in wait_for(
-            "the Event", lambda owner=owner: _event(enforced, owner, "ContentDiffers")
-        )
+        assert "applications-1.csv" in _event(enforced, owner, "ContentDiffers")
     assert metric(release.metrics("operator"), "lineward_verifications_total", reason="ContentDiffers") >= 1
 
 
@@ -244,7 +242,11 @@ def _denials(release: Release, reason: str) -> float:
 
 def _event(world: World, about: Object, reason: str) -> str:
     selector = f"involvedObject.uid={about['metadata']['uid']},reason={reason}"
-    return " ".join(event["message"] for event in world.kubectl.items("events", "--field-selector", selector))
+
+    def posted() -> str:
+        return " ".join(event["message"] for event in world.kubectl.items("events", "--field-selector", selector))
+
+    return wait_for(f"an Event {reason} on {about['kind']}", posted, 60)
 
 
 def _now() -> str:

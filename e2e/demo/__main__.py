@@ -1,6 +1,7 @@
 """`make demo`: sets everything up, then shows what Lineward admits and what it refuses.
 
-Whatever this program started it stops again when it fails or is interrupted; only a finished demo leaves the cluster up.
+Whatever this program started it stops again when it fails or is interrupted; only a finished demo
+leaves the cluster up.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from e2e.demo.cases import Show
 from e2e.demo.data import german_credit
 from e2e.demo.stage import Stage
 from e2e.support import setup
-from e2e.support.kubectl import KubectlError
 from e2e.support.release import Release
-from e2e.support.setup import SetupError
 
 NAMESPACE = "ml"
 
@@ -37,7 +36,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; what the demo started is stopped", file=sys.stderr)
         return 130
-    except (SetupError, KubectlError, TimeoutError, AssertionError, RuntimeError) as error:
+    except (TimeoutError, AssertionError, RuntimeError, OSError) as error:
         print(f"\nthe demo failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -49,7 +48,7 @@ def _play(stage: Stage, target: setup.Target, stack: ExitStack, scratch: Path) -
         files = german_credit()
     release = Release(target.kubectl, target.helm)
     with stage.task("Lineward: helm upgrade --install lineward charts/lineward"):
-        release.install([NAMESPACE], target.image_key)
+        release.install([NAMESPACE], target.build)
     world = setup.world(target, sigstore, NAMESPACE)
     with stage.task("a namespace with data on a disk"):
         world.prepare()

@@ -1,4 +1,7 @@
-"""The cases of the demo, in the order in which they are shown. Each prints what a user would see and stops if it is not true."""
+"""The cases of the demo, in the order in which they are shown.
+
+Each prints what a user would see, and stops if it is not true.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ class Show:
         """Before anything is enforced: the report of what would have been denied."""
         self.stage.title("0. Under audit: nothing is denied, and the report says what would have been")
         self.stage.say(
-            "A platform team starts with a policy in mode audit. A Job trains on a claim that nobody vouches for: it runs."
+            "A platform team starts with a policy in mode audit. "
+            "A Job trains on a claim that nobody vouches for. It runs."
         )
         self.world.storage.claim("credit-raw", self.files)
         self.world.set_policy("audit", self.team)

@@ -20,7 +20,7 @@ class Stage:
     """Prints to stdout; colours only on a terminal. `kubectl` is added once there is a cluster."""
 
     started: float = field(default_factory=time.monotonic)
-    colour: bool = field(default_factory=lambda: sys.stdout.isatty())
+    colour: bool = field(default_factory=sys.stdout.isatty)
 
     def title(self, text: str) -> None:
         print(f"\n{self._paint('1;36', f'== {text}')}", flush=True)

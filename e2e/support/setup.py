@@ -6,20 +6,20 @@ Everything that is started here is stopped again through the ExitStack; what ran
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import tools
-from e2e.cluster import lifecycle
+from e2e import cache, images, tools
+from e2e.cluster import lifecycle, runtime
 from e2e.cluster import target as targets
-from e2e.cluster.layout import CONTEXT, Layout
+from e2e.cluster.layout import Layout
 from e2e.cluster.progress import Progress
 from e2e.sigstore import trust
-from e2e.sigstore.layout import ENDPOINTS
+from e2e.sigstore.issuer import LIFETIME_SECONDS
+from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
 from e2e.support.attesting import Attester
 from e2e.support.kubectl import Kubectl
@@ -27,29 +27,88 @@ from e2e.support.storage import Storage
 from e2e.support.world import Identity, World
 
 Task = Callable[[str], AbstractContextManager[None]]
-TRAINER = "lineward.local/lineward-demo-trainer:dev"
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class SetupError(RuntimeError):
-    """Something could not be set up; the message says what to do."""
+TRAINER = images.IMAGES["lineward-demo-trainer"].reference
 
 
 @dataclass(frozen=True)
 class Target:
-    """The cluster to work on. `disk` is a folder on its first node for the demo's claims."""
+    """The cluster to work on. `disk` is a folder on its first node for claims; `build` names the loaded images."""
 
     kubectl: Kubectl
     helm: Path
     ours: bool
     disk: str
-    image_key: str
+    build: str
 
     @property
     def how_to_stop(self) -> str:
+        """What to tell people when it is left running."""
         if self.ours:
-            return "The cluster is left up. `make demo-down` stops it and the private Sigstore."
+            return "The cluster and the private Sigstore are left up; `make demo-down` stops both."
         return (
-            "The cluster is yours; `helm uninstall lineward -n lineward-system`, then delete the namespaces ml and "
-            "lineward-demo-storage and the PersistentVolumes ml-*. `make sigstore-down` stops the private Sigstore."
+            "The cluster is yours: `helm uninstall lineward -n lineward-system`, then delete the "
+            "namespaces lineward-demo-storage and ml and the PersistentVolumes ml-*. "
+            "`make sigstore-down` stops the private Sigstore."
         )
+
+
+def cluster(task: Task, stack: ExitStack) -> Target:
+    """Our cluster, started and given the images; with CLUSTER=existing the current context's, which must have them."""
+    layout = Layout()
+    ours = not targets.choice(os.environ).existing
+    if ours:
+        running = lifecycle.status(layout).running
+        with task("the cluster: built from source the first time (10 to 20 minutes), started in seconds after that"):
+            stack.callback(_stop_cluster, layout, started=not running)
+            lifecycle.up(layout, Progress())
+        with task("images from the project's Dockerfile"):
+            archives = images.build_all()
+            for archive in archives:
+                runtime.load(layout, archive.path, archive.key)
+            build = cache.files_key([], *sorted(archive.key for archive in archives))
+    else:
+        build = "existing"
+    kubectl = Kubectl(_program("kubectl"), targets.kubeconfig(layout))
+    disk = str(layout.state / "disk") if ours else "/var/tmp/lineward-demo"  # noqa: S108 - on a node, made by a pod
+    return Target(kubectl, _program("helm"), ours, disk, build)
+
+
+def sigstore(task: Task, stack: ExitStack, target: Target) -> Stack:
+    """The private Sigstore, accepting this cluster's service accounts too if it is ours."""
+    service = Stack.default()
+    with task("a private Sigstore: Fulcio, CT log, Rekor, timestamp authority"):
+        if not service.running:
+            stack.callback(service.down)
+        if target.ours:
+            service.accept(target.kubectl.kubeconfig)
+        service.up()
+    return service
+
+
+def identity(service: Stack, email: str) -> Identity:
+    """Someone who can sign now."""
+    return Identity(email, ENDPOINTS.issuer_url, service.token(email, audience=AUDIENCE, lifetime=LIFETIME_SECONDS))
+
+
+def world(target: Target, service: Stack, namespace: str) -> World:
+    """A namespace with claims on the first node's disk."""
+    node = target.kubectl.items("nodes")[0]["metadata"]["name"]
+    storage = Storage(target.kubectl, node, f"{target.disk}/{namespace}", TRAINER, namespace)
+    attester = Attester(service.layout.trust / trust.CLIENT_TRUST_CONFIG)
+    root = (service.layout.trust / trust.TRUSTED_ROOT).read_text()
+    return World(target.kubectl.within(namespace), storage, attester, TRAINER, root)
+
+
+def _stop_cluster(layout: Layout, *, started: bool) -> None:
+    if started:
+        lifecycle.down(layout, Progress())
+
+
+def _program(name: str) -> Path:
+    """The pinned one where the cache has it or no other is installed, else what is on the PATH."""
+    pinned = tools.binary(name)
+    installed = shutil.which(name)
+    if not pinned.exists() and installed:
+        return Path(installed)
+    tools.build([{"kubectl": "kubernetes"}.get(name, name)])
+    return pinned
