@@ -49,6 +49,7 @@ def check(folder: Path, summary: Summary, manifest: io.BytesIO | None = None) ->
     return verify_tree(folder, summary.root, summary.parameters, manifest=manifest, manifest_digest=summary.manifest)
 
 
+@pytest.mark.usefixtures("engine")
 def test_an_untouched_copy_is_equal(data: Path, tmp_path: Path) -> None:
     summary, manifest = signed(data)
     assert (summary.files, summary.bytes) == (6, 12 + 8 + 256 * 40)
@@ -117,6 +118,7 @@ def _write(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.usefixtures("engine")
 def test_every_change_is_seen_and_named(data: Path, name: str) -> None:
     summary, manifest = signed(data)
     change, expected = CHANGES[name]
@@ -162,6 +164,7 @@ POSIX_CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", POSIX_CHANGES)
+@pytest.mark.usefixtures("engine")
 def test_posix_sees_links_modes_and_empty_directories(data: Path, name: str) -> None:
     (data / "void").mkdir()
     (data / "link").symlink_to("train.csv")

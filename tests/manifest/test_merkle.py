@@ -26,6 +26,7 @@ def by_definition(hashes: list[bytes]) -> bytes:
     return hashlib.sha256(b"\1" + by_definition(hashes[:k]) + by_definition(hashes[k:])).digest()
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("count", [*range(20), 31, 32, 33, 100, 255, 256, 257, 1000])
 def test_root_is_the_one_of_the_definition(count: int) -> None:
     assert merkle.root_of(b"".join(leaves(count))) == by_definition(leaves(count))

@@ -1,0 +1,138 @@
+"""The compiled engine against the Python one, and both against hashlib: call by call, argument by argument."""
+
+import hashlib
+import os
+from array import array
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lineward import native
+from lineward.native import fallback
+
+SIZES = [0, 1, 55, 56, 63, 64, 65, 4095, 4096, 131071, 131072, 131073, 262144, 400_001]
+
+
+def test_the_compiled_engine_was_built() -> None:
+    """A broken build must not hide behind the fallback: where it is not wanted, LINEWARD_NATIVE=skip says so."""
+    if os.environ.get("LINEWARD_NATIVE") == "skip" or os.environ.get("LINEWARD_ENGINE") == "python":
+        pytest.skip("the compiled engine is not wanted here")
+    assert native.engine is not fallback
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for size in SIZES:
+        (tmp_path / f"{size:09}").write_bytes(os.urandom(size))
+    return tmp_path
+
+
+def hashed(engine: ModuleType, folder: Path, names: list[bytes], limit: int, mode: int = 0) -> tuple[list[int], bytes]:
+    stats, digests = bytearray(40 * len(names)), bytearray(32 * len(names))
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        engine.hash_files([(fd, names[:3]), (fd, names[3:])], bytearray(24), stats, digests, limit, mode)
+    finally:
+        os.close(fd)
+    return [record[0] for record in fallback.STAT.iter_unpack(stats)], bytes(digests)
+
+
+@pytest.mark.parametrize("mode", [0, 2])
+def test_files_have_the_digests_of_hashlib(engine: ModuleType, folder: Path, mode: int) -> None:
+    names = [f"{size:09}".encode() for size in SIZES]
+    statuses, digests = hashed(engine, folder, names, 1 << 20, mode)
+    assert statuses == [fallback.DONE] * len(SIZES)
+    expected = [hashlib.sha256((folder / f"{size:09}").read_bytes()).digest() for size in SIZES]
+    assert digests == b"".join(expected)
+
+
+def test_statuses_say_what_stood_in_the_way(engine: ModuleType, folder: Path) -> None:
+    (folder / "link").symlink_to("000000001")
+    (folder / "dir").mkdir()
+    os.mkfifo(folder / "pipe")
+    names = [b"000000064", b"missing", b"link", b"dir", b"pipe", b"000000065"]
+    statuses, digests = hashed(engine, folder, names, 64)
+    expected = [fallback.DONE, fallback.FAILED, *[fallback.NOT_REGULAR] * 3, fallback.DEFERRED]
+    assert statuses == expected
+    assert digests[32:] == bytes(5 * 32)
+    statuses, digests = hashed(engine, folder, names, 64, 1)
+    assert statuses == expected
+    assert digests == bytes(6 * 32)
+
+
+def test_listings_are_sorted_by_bytes_with_kinds(engine: ModuleType, tmp_path: Path) -> None:
+    for name in (b"b", b"a\xff", b"a", b"\xff", b"a-", b"B"):
+        (tmp_path / os.fsdecode(name)).touch()
+    (tmp_path / "a0").mkdir()
+    (tmp_path / "l").symlink_to("a")
+    os.mkfifo(tmp_path / "p")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    first = engine.list_directory(fd)
+    assert first == ([b"B", b"a", b"a-", b"a0", b"a\xff", b"b", b"l", b"p", b"\xff"], b"fffdffls" + b"f")
+    assert engine.list_directory(fd) == first
+    os.close(fd)
+    with pytest.raises(OSError, match="Bad file"):
+        engine.list_directory(fd)
+
+
+@given(st.lists(st.tuples(st.integers(0, 500_000), st.integers(0, 300_000)), max_size=8))
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_spans_have_the_digests_of_hashlib(engine: ModuleType, folder: Path, spans: list[tuple[int, int]]) -> None:
+    content = os.urandom(800_000)
+    (folder / "file").write_bytes(content)
+    fd = os.open(folder / "file", os.O_RDONLY)
+    try:
+        cursor = bytearray(24)
+        for mode in (0, 2, 4):
+            found = engine.hash_spans([(fd, offset, length) for offset, length in spans], cursor, mode)
+            assert found == b"".join(hashlib.sha256(content[at : at + size]).digest() for at, size in spans)
+        assert fallback.CURSOR.unpack(cursor) == (0, 0, 3 * sum(size for _, size in spans))
+        with pytest.raises(EOFError):
+            engine.hash_spans([(fd, 0, 10), (fd, 799_999, 2)], cursor, 0)
+    finally:
+        os.close(fd)
+    with pytest.raises(OSError, match="Bad file"):
+        engine.hash_spans([(fd, 0, 10)], cursor, 0)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_leaf_hashes_are_prefixed_sha256(engine: ModuleType, parts: list[bytes]) -> None:
+    lengths = array("I", map(len, parts)).tobytes()
+    found = engine.leaf_hashes(b"".join(parts), lengths)
+    assert found == b"".join(hashlib.sha256(b"\0" + part).digest() for part in parts)
+
+
+@pytest.mark.parametrize("level", range(8))
+def test_perfect_roots_agree(engine: ModuleType, level: int) -> None:
+    leaves = os.urandom(32 << level)
+    assert engine.perfect_root(leaves) == fallback.perfect_root(leaves)
+
+
+@given(st.binary(max_size=40), st.lists(st.binary(min_size=1, max_size=40), max_size=20), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_entries_are_encoded_alike(engine: ModuleType, prefix: bytes, names: list[bytes], modes: bool) -> None:  # noqa: FBT001
+    stats = b"".join(fallback.STAT.pack(0, i % 2, 0, 0, i << 33, 1, 2, 3) for i in range(len(names)))
+    digests = os.urandom(32 * len(names))
+    assert engine.encode_files(prefix, names, stats, digests, modes) == fallback.encode_files(
+        prefix, names, stats, digests, modes
+    )
+
+
+def test_wrong_arguments_are_refused_and_not_read_beyond() -> None:
+    if native.engine is fallback:
+        pytest.skip("only the compiled engine reads memory by itself")
+    engine = native.engine
+    with pytest.raises(ValueError, match="too short"):
+        engine.hash_files([(0, [b"a"])], bytearray(24), bytearray(39), bytearray(32), 1, 0)
+    with pytest.raises(ValueError, match="add up"):
+        engine.leaf_hashes(b"abc", array("I", [4]).tobytes())
+    with pytest.raises(ValueError, match="power of two"):
+        engine.perfect_root(bytes(96))
+    with pytest.raises(ValueError, match="too short"):
+        engine.encode_files(b"", [b"a"], bytes(39), bytes(32), 0)
+    with pytest.raises(ValueError, match="too long"):
+        engine.encode_files(b"a" * 65535, [b"a"], bytes(40), bytes(32), 0)
