@@ -1,6 +1,7 @@
-"""What one implementation signs the other accepts, and both refuse the same forgeries.
+"""What one implementation signs the others accept, and all refuse the same forgeries.
 
-cosign (Go) is the witness for sigstore-python, on the real services. Each refusal is one change to a case that passes.
+cosign (Go) is the witness for sigstore-python and for our verifier, on the real services. Each refusal is one change to
+a case that passes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from e2e.sigstore import keys, trust
 from e2e.sigstore.cosign import Cosign
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
+from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+from lineward.domain.trustroot import make
 
 EMAIL = "data-team@bank.example"
 ISSUER = ENDPOINTS.issuer_url
@@ -121,6 +126,11 @@ class Case:
         )
         return done.returncode, done.stderr
 
+    def ours(self) -> None:
+        signed = SigstoreVerifier().check(self.signed.bundle.read_bytes(), make("private", self.root.read_text()))
+        assert (signed.payload_type, signed.payload) == ("application/vnd.in-toto+json", _statement())
+        assert (signed.signer.subject, signed.signer.issuer) == (EMAIL, ISSUER)
+
     def assert_cosign_refuses(self, words: str) -> None:
         code, said = self.cosign()
         assert code != 0
@@ -131,14 +141,24 @@ class Case:
         with pytest.raises(SigstoreError):
             self.python()
 
+    def assert_all_refuse(self, words: str) -> None:
+        self.assert_both_refuse(words)
+        self.assert_ours_refuses(Reason.EVIDENCE_INVALID)
+
+    def assert_ours_refuses(self, reason: Reason) -> None:
+        with pytest.raises(LinewardError) as refused:
+            self.ours()
+        assert refused.value.reason is reason
+
 
 @pytest.fixture
 def case(private_sigstore: Stack, cosign: Cosign, signed: Signed) -> Case:
     return Case(cosign, signed, private_sigstore.layout.trust / trust.TRUSTED_ROOT)
 
 
-def test_both_accept(case: Case) -> None:
+def test_all_accept(case: Case) -> None:
     case.python()
+    case.ours()
     code, said = case.cosign()
     assert (code, said.strip()) == (0, "Verified OK")
 
@@ -165,7 +185,35 @@ def test_one_key_of_a_stranger(case: Case, tmp_path: Path, part: str, words: str
     stranger = trust.trusted_root(keys.ensure(tmp_path / "stranger"), ENDPOINTS)
     mixed = json.loads(case.root.read_text()) | {part: stranger[part]}
     (tmp_path / "root.json").write_text(json.dumps(mixed))
-    replace(case, root=tmp_path / "root.json").assert_both_refuse(words)
+    replace(case, root=tmp_path / "root.json").assert_all_refuse(words)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("ctlogs", Reason.OUTSIDE_VALIDITY),
+        ("certificateAuthorities", Reason.OUTSIDE_VALIDITY),
+        ("timestampAuthorities", Reason.EVIDENCE_INVALID),
+    ],
+)
+def test_a_window_that_closed_before(case: Case, tmp_path: Path, part: str, reason: Reason) -> None:
+    """sigstore-python enforces the timestamp authority's window alone; our rules close the gap, as cosign does."""
+    expired = _expired(case, tmp_path, part)
+    expired.assert_cosign_refuses("failed to verify")
+    expired.assert_ours_refuses(reason)
+
+
+def test_a_log_key_that_expired_before(case: Case, tmp_path: Path) -> None:
+    """Stricter than the witness: cosign 3.1.2 takes an entry of tiled Rekor, which carries no time, from a dead key."""
+    _expired(case, tmp_path, "tlogs").assert_ours_refuses(Reason.OUTSIDE_VALIDITY)
+
+
+def _expired(case: Case, folder: Path, part: str) -> Case:
+    root = json.loads(case.root.read_text())
+    for anchor in root[part]:
+        anchor.get("publicKey", anchor)["validFor"] = {"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"}
+    (folder / "root.json").write_text(json.dumps(root))
+    return replace(case, root=folder / "root.json")
 
 
 def test_a_changed_statement(case: Case, tmp_path: Path) -> None:
@@ -174,21 +222,21 @@ def test_a_changed_statement(case: Case, tmp_path: Path) -> None:
         statement["predicate"]["version"] = "1.0.1"
         bundle["dsseEnvelope"]["payload"] = b64encode(json.dumps(statement).encode()).decode()
 
-    replace(case, signed=case.signed.changed(tmp_path, change)).assert_both_refuse("verifying inclusion")
+    replace(case, signed=case.signed.changed(tmp_path, change)).assert_all_refuse("verifying inclusion")
 
 
 def test_no_log_entry(case: Case, tmp_path: Path) -> None:
     def change(bundle: dict[str, Any]) -> None:
         bundle["verificationMaterial"]["tlogEntries"] = []
 
-    replace(case, signed=case.signed.changed(tmp_path, change)).assert_both_refuse("not enough verified log entries")
+    replace(case, signed=case.signed.changed(tmp_path, change)).assert_all_refuse("not enough verified log entries")
 
 
 def test_no_timestamp(case: Case, tmp_path: Path) -> None:
     def change(bundle: dict[str, Any]) -> None:
         del bundle["verificationMaterial"]["timestampVerificationData"]
 
-    replace(case, signed=case.signed.changed(tmp_path, change)).assert_both_refuse("timestamp")
+    replace(case, signed=case.signed.changed(tmp_path, change)).assert_all_refuse("timestamp")
 
 
 def test_another_blob(case: Case, tmp_path: Path) -> None:
