@@ -37,4 +37,5 @@ def cluster_kubeconfig(private_sigstore: Stack) -> Path:
     kubeconfig = cluster_issuer.OWN_KUBECONFIG
     if not kubeconfig.exists():
         pytest.skip("no cluster is running; start it with: make cluster")
+    private_sigstore.up()  # the cluster may be younger than what runs
     return kubeconfig
