@@ -86,6 +86,7 @@ def _tsa(layout: Layout, endpoints: Endpoints) -> tuple[str, ...]:
         f"--certificate-chain-path={layout.keys / 'tsa.pem'}",
         "--disable-ntp-monitoring",
         "--cleanup-timeout=1s",
+        "--log-type=prod",
     )
 
 
@@ -98,6 +99,7 @@ def _fulcio(layout: Layout, endpoints: Endpoints) -> tuple[str, ...]:
         f"--grpc-port={endpoints.fulcio_grpc}",
         f"--metrics-port={endpoints.fulcio_metrics}",
         f"--legacy-unix-domain-socket={layout.fulcio_socket}",
+        "--log_type=prod",
         "--ca=fileca",
         f"--fileca-cert={layout.keys / 'fulcio.pem'}",
         f"--fileca-key={layout.keys / 'fulcio.key'}",
