@@ -16,3 +16,14 @@ class EvidenceVerifier(Protocol):
         Raises RefusedError or InvalidInputError with a reason; any other exception must be treated as EvidenceInvalid.
         """
         ...
+
+
+class StatementSigner(Protocol):
+    """Signs statements: with an identity, a key, and later a KMS or hardware key."""
+
+    def sign(self, statement: bytes) -> bytes:
+        """Return a Sigstore bundle (JSON) of a DSSE envelope around the statement.
+
+        Raises LinewardError where no signature could be made.
+        """
+        ...

@@ -100,7 +100,10 @@ class Timestamping:
         )
 
     def stamp(self, message: bytes, at: datetime, *, embed: bool = True) -> bytes:
-        return der.timestamp_response(message, at, self.certificate, self.key, embed=embed)
+        return self.stamp_digest(hashlib.sha256(message).digest(), at, embed=embed)
+
+    def stamp_digest(self, digest: bytes, at: datetime, *, embed: bool = True) -> bytes:
+        return der.timestamp_response(digest, at, self.certificate, self.key, embed=embed)
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,13 @@ TST_INFO = oid("1.2.840.113549.1.9.16.1.4")
 
 
 def timestamp_response(
-    message: bytes, time: datetime, certificate: x509.Certificate, key: EllipticCurvePrivateKey, *, embed: bool = True
+    digest: bytes, time: datetime, certificate: x509.Certificate, key: EllipticCurvePrivateKey, *, embed: bool = True
 ) -> bytes:
-    """A granted TimeStampResp (RFC 3161 section 2.4.2) for the message, at any time one likes."""
+    """A granted TimeStampResp (RFC 3161 section 2.4.2) for a SHA-256 digest, at any time one likes."""
     info = sequence(
         integer(1),
         oid("1.3.6.1.4.1.57264.2"),
-        sequence(SHA256_ID, octet_string(hashlib.sha256(message).digest())),
+        sequence(SHA256_ID, octet_string(digest)),
         integer(x509.random_serial_number()),
         tlv(0x18, time.strftime("%Y%m%d%H%M%SZ").encode()),
     )

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.private_sigstore.authorities import Authority, Fulcio, Identity, Timestamping, new_key, spki
 
@@ -227,7 +227,7 @@ def dumps(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _hash_of(key: ec.EllipticCurvePrivateKey) -> SHA256 | SHA384 | SHA512:
+def _hash_of(key: ec.EllipticCurvePrivateKey) -> HashAlgorithm:
     return {256: SHA256(), 384: SHA384(), 521: SHA512()}[key.key_size]
 
 

@@ -45,7 +45,7 @@ from lineward.domain.reasons import Reason
 from lineward.domain.trustroot import der_of, key_digest
 
 PublicKey = EllipticCurvePublicKey | Ed25519PublicKey
-_HASHES: Mapping[str, HashAlgorithm] = {
+HASHES: Mapping[str, HashAlgorithm] = {
     SECP256R1.name: SHA256(),
     SECP384R1.name: SHA384(),
     SECP521R1.name: SHA512(),
@@ -63,7 +63,7 @@ def load(pem: str) -> PublicKey:
         key = load_der_public_key(der_of(pem))
     except Exception as error:
         raise InvalidInputError(Reason.TRUST_ROOT_INVALID, f"not a public key: {error}"[:300]) from error
-    if isinstance(key, Ed25519PublicKey) or (isinstance(key, EllipticCurvePublicKey) and key.curve.name in _HASHES):
+    if isinstance(key, Ed25519PublicKey) or (isinstance(key, EllipticCurvePublicKey) and key.curve.name in HASHES):
         return key
     raise InvalidInputError(Reason.TRUST_ROOT_INVALID, "only P-256, P-384, P-521 and Ed25519 keys are accepted")
 
@@ -119,7 +119,7 @@ class _Content:
                     return False
                 key.verify(self.signature, self.message)
             elif self.artifact is None:
-                key.verify(self.signature, self.message, ECDSA(_HASHES[key.curve.name]))
+                key.verify(self.signature, self.message, ECDSA(HASHES[key.curve.name]))
             else:
                 key.verify(self.signature, self.artifact, ECDSA(Prehashed(SHA256())))
         except InvalidSignature:

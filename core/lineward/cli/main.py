@@ -12,6 +12,7 @@ from lineward.cli import exits
 from lineward.domain.errors import LinewardError
 
 COMMANDS = {
+    "attest": ("lineward.cli.attest", "vouch for a folder of data: hash it, sign a statement, write the objects"),
     "manifest": ("lineward.cli.manifest", "make, check and compare manifests of a folder"),
 }
 """Name to (module with `run(argv, prog) -> int`, one line for people)."""

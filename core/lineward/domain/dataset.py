@@ -13,6 +13,7 @@ from typing import Any
 
 from lineward.domain.digest import Digest
 from lineward.domain.fields import Reader
+from lineward.domain.manifest import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, Profile
 from lineward.domain.reasons import Reason
 
 MAX_BUNDLE = 512 * 1024
@@ -32,13 +33,6 @@ class Lifecycle(StrEnum):
     ACTIVE = "active"
     QUARANTINED = "quarantined"
     REVOKED = "revoked"
-
-
-class Profile(StrEnum):
-    """Which kinds of entries a manifest may hold (docs/formats/manifest-v1.md)."""
-
-    PORTABLE = "portable"
-    POSIX = "posix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +162,7 @@ def integrity(raw: Reader, manifest: Callable[[Reader], ManifestRef] | None = No
     read = Integrity(
         algorithm=raw.text("algorithm", pattern="sha256"),
         profile=raw.choice("profile", Profile, Profile.PORTABLE),
-        chunk_bytes=raw.whole("chunkBytes", low=4096, high=2**32),
+        chunk_bytes=raw.whole("chunkBytes", low=MIN_CHUNK_BYTES, high=MAX_CHUNK_BYTES),
         root=raw.digest("root"),
         files=raw.whole("files"),
         bytes=raw.whole("bytes"),

@@ -49,6 +49,14 @@ class Reason(StrEnum):
     RECALLED = "Recalled", "use another version; this one was withdrawn"
     NOT_ACTIVE = "NotActive", "use an active version; this one is quarantined or revoked"
 
+    # Attesting: nothing was written.
+    NO_IDENTITY = "NoIdentity", "give --identity-token or --key, or sign in from a terminal"
+    NOT_SIGNED = "NotSigned", "try again; see whether the Sigstore services can be reached"
+    PROVENANCE_INVALID = (
+        "ProvenanceInvalid",
+        "correct the provenance; see docs/formats/dataset-provenance-v1.md",
+    )
+
     # Configuration that is missing or wrong.
     POLICY_INVALID = "PolicyInvalid", "have the platform team fix the ProvenancePolicy"
     TRUST_ROOT_MISSING = (

@@ -1,0 +1,95 @@
+"""`lineward attest DIR`: vouch for a folder of data, all or nothing.
+
+Everything that can be wrong before hashing is found before hashing: names, provenance, identity, where to write.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from lineward.cli import attest_run
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
+from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
+
+_EPILOG = """\
+It writes NAME.yaml (DatasetVersion), NAME-manifest.yaml (ConfigMap, where the manifest has up to 900 KiB),
+NAME.lwm (the manifest) and NAME.sigstore (the bundle) into the folder given by --out; then
+kubectl apply --server-side -f OUT.  Keyless signatures need a Sigstore: the public one, or yours with
+--trust-config.  Exit codes: 0 done, 1 the folder is not what was signed (--add-signature), 2 nothing written
+and why, 64 usage."""
+
+
+def run(argv: Sequence[str], prog: str) -> int:
+    """Attest a folder; exit codes as in the epilog."""
+    parser = Parser(
+        prog,
+        description="Hash a folder, sign a statement about it, and write what a cluster needs to believe it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR")
+    _what(parser.add_argument_group("what it is"))
+    _where(parser.add_argument_group("where the bytes are in the cluster"))
+    _provenance(parser.add_argument_group("provenance"))
+    _signature(parser.add_argument_group("signature"))
+    _rest(parser.add_argument_group("manifest and output"))
+    arguments = parser.parse_args(argv)
+    arguments.parser = parser
+    if arguments.add_signature:
+        if arguments.dataset or arguments.version:
+            parser.error("--add-signature takes data set and version from the file")
+        return attest_run.add_signature(arguments)
+    if not (arguments.dataset and arguments.version and arguments.namespace):
+        parser.error("give --dataset, --version and --namespace (or --add-signature FILE)")
+    return attest_run.attest(arguments)
+
+
+def _what(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dataset", metavar="NAME", help="the named family of data")
+    group.add_argument("--version", metavar="VERSION", help="the name of this state of it")
+    group.add_argument("--namespace", "-n", metavar="NAMESPACE", help="where the DatasetVersion will be")
+    group.add_argument("--name", help="name of the DatasetVersion object (default: DATASET-VERSION)")
+
+
+def _where(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--pvc", action="append", default=[], metavar="CLAIM[:SUBPATH]", help="a PersistentVolumeClaim that holds DIR")
+    add("--image", action="append", default=[], metavar="REF@sha256:HEX", help="an image volume")
+    add("--nfs", action="append", default=[], metavar="SERVER:/PATH", help="an NFS export")
+    add("--csi", action="append", default=[], metavar="DRIVER/HANDLE", help="a CSI volume")
+    add("--fetched", action="append", default=[], metavar="PATH", help="an init container brings it to PATH")
+
+
+def _provenance(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--provenance", metavar="FILE", help="YAML of docs/formats/dataset-provenance-v1.md, without integrity")
+    add("--from-previous", metavar="FILE", help="start from what an earlier DatasetVersion or bundle says")
+    add("--issuer", metavar="ORGANISATION", help="who publishes the data")
+    add("--description", metavar="TEXT")
+    add("--source", action="append", default=[], metavar="URI", help="where the data came from")
+    add("--license", metavar="SPDX", help="such as CC-BY-4.0")
+    add("--classification", metavar="WORD", help="such as internal")
+    add("--purpose", action="append", default=[], metavar="WORD", help="what it may be used for")
+    add("--personal-data", choices=("yes", "no"), help="whether it holds personal data")
+    add("--expires", metavar="TIME", help="when its use ends, such as 2027-01-01T00:00:00Z")
+    add("--strict", action="store_true", help="refuse where something expected is missing, instead of naming it")
+
+
+def _signature(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--identity-token", metavar="TOKEN|@FILE", default="", help="default: SIGSTORE_ID_TOKEN, CI, or a browser")
+    add("--trust-config", metavar="FILE", default="", help="client trust config of a private Sigstore")
+    add("--key", metavar="PEM", help="sign with a private key (password: LINEWARD_KEY_PASSWORD)")
+    add("--add-signature", metavar="FILE", help="hash DIR again and add a signature to a DatasetVersion")
+
+
+def _rest(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--profile", choices=[str(p) for p in Profile], default=str(Profile.PORTABLE))
+    add("--chunk-size", type=size_argument, default=DEFAULT_CHUNK_BYTES, metavar="SIZE")
+    add("--workers", type=int, metavar="N", help="hashing threads (default: what the CPU quota allows)")
+    add("--progress", choices=PROGRESS, default="auto")
+    add("--out", metavar="DIR", default=".", help="where to write (default: the current folder)")
+    add("--force", action="store_true", help="replace files that are there")
+    add("-o", "--output", choices=FORMATS, default="table", help="format of the summary")

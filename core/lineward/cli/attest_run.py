@@ -1,0 +1,182 @@
+"""The steps of `lineward attest`: check, hash, sign, verify, write."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import copy
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lineward import __version__
+from lineward.adapters import documents, surroundings
+from lineward.adapters.files import create_manifest
+from lineward.cli import attest_arguments, exits
+from lineward.cli.attest_output import Outputs
+from lineward.cli.attest_signing import Signing
+from lineward.cli.terminal import end_progress, progress_to, show, size_text
+from lineward.domain import dataset as datasets
+from lineward.domain import draft, statement, strictjson
+from lineward.domain.digest import Digest
+from lineward.domain.draft import Names
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.evidence import Evidence
+from lineward.domain.manifest import Parameters, Profile, Summary
+from lineward.domain.reasons import Reason
+
+_NO_DIGEST = Digest(bytes(32))
+
+
+def _checked(arguments: argparse.Namespace) -> tuple[Names, list[dict[str, Any]], dict[str, Any]]:
+    """Everything that can be refused before hashing: names, volumes and provenance."""
+    name = arguments.name or draft.object_name(arguments.dataset, arguments.version)
+    names = Names(arguments.dataset, arguments.version, arguments.namespace, name)
+    volumes = attest_arguments.volumes(arguments)
+    empty = Summary(_NO_DIGEST, _NO_DIGEST, 0, 0, 0, Parameters())
+    datasets.parse(draft.dataset_version(names, empty, volumes, b"{}"))
+    description = draft.described(_given(arguments), names, attest_arguments.flags(arguments))
+    draft.predicate(description, empty, {"tool": "lineward"}, datetime.now(UTC))
+    return names, volumes, description
+
+
+def attest(arguments: argparse.Namespace) -> int:
+    """Attest a folder; nothing is written unless all of it succeeds."""
+    names, volumes, description = _checked(arguments)
+    _name_missing(arguments, description, volumes)
+    signing = Signing.prepare(arguments)
+    outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
+    with outputs:
+        with outputs.open("lwm") as manifest:
+            summary = _hash(arguments, Parameters(Profile(arguments.profile), arguments.chunk_size), manifest)
+        producer = {
+            "tool": "lineward",
+            "version": __version__,
+            "environment": surroundings.describe(Path(arguments.folder)),
+        }
+        made = draft.predicate(description, summary, producer, datetime.now(UTC))
+        bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
+        previous = description["dataset"].get("previousVersion", "")
+        version = draft.dataset_version(names, summary, volumes, bundle, previous)
+        datasets.parse(version)
+        outputs.add("sigstore", bundle + b"\n")
+        if summary.manifest_bytes <= draft.MAX_CONFIG_MAP:
+            encoded = base64.b64encode(outputs.written("lwm").read_bytes()).decode()
+            outputs.add("manifest.yaml", documents.dump([draft.config_map(names, encoded)]))
+        outputs.add("yaml", documents.dump([version]))
+        files = outputs.commit()
+    _report(arguments, names, summary, evidence, files)
+    return exits.OK
+
+
+def add_signature(arguments: argparse.Namespace) -> int:
+    """Hash the folder again and add a second signer's statement to a DatasetVersion file."""
+    path = Path(arguments.add_signature)
+    obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
+    dataset = datasets.parse(obj)
+    first = next((a.bundle for a in dataset.attestations if a.bundle), None)
+    if first is None:
+        raise InvalidInputError(Reason.DATASET_INVALID, f"{path} has no bundle whose statement could be signed too")
+    said = unverified_statement(first)
+    signing = Signing.prepare(arguments)
+    parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
+    summary = _hash(arguments, parameters, None)
+    if summary.root != dataset.integrity.root or summary.manifest != said.subject:
+        print(f"lineward: {arguments.folder} has root {summary.root}, not {dataset.integrity.root}", file=sys.stderr)
+        return exits.DIFFERS
+    made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    draft.check(made)
+    names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
+    bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
+    changed = copy.deepcopy(obj)
+    changed["spec"]["attestations"].append({"bundle": bundle.decode()})
+    datasets.parse(changed)
+    with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
+        outputs.add(path.suffix.removeprefix("."), documents.dump([changed]))
+        files = outputs.commit()
+    _report(arguments, names, summary, evidence, files)
+    return exits.OK
+
+
+def unverified_statement(bundle: bytes) -> statement.Statement:
+    """The statement inside a bundle, believed by nobody: what it says is signed anew by who uses it."""
+    raw = strictjson.parse(bundle, cap=datasets.MAX_BUNDLE, what="the bundle")
+    try:
+        envelope = raw["dsseEnvelope"]
+        return statement.parse(envelope["payloadType"], base64.b64decode(envelope["payload"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInputError(Reason.EVIDENCE_INVALID, "the bundle holds no statement") from error
+
+
+def _given(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """What files say about the data: an earlier version first, the provenance file over it."""
+    given: Mapping[str, Any] = {}
+    if arguments.from_previous:
+        given = draft.inherited(_earlier(arguments.from_previous))
+    if arguments.provenance:
+        given = {**given, **documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID)}
+    return given
+
+
+def _earlier(path: str) -> Mapping[str, Any]:
+    found = documents.read_one(path, Reason.PROVENANCE_INVALID)
+    if found.get("kind") != "DatasetVersion":
+        return unverified_statement(Path(path).read_bytes()).predicate
+    bundles = [attestation.bundle for attestation in datasets.parse(found).attestations if attestation.bundle]
+    if not bundles:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"{path} has no bundle to take provenance from")
+    return unverified_statement(bundles[0]).predicate
+
+
+def _name_missing(
+    arguments: argparse.Namespace, description: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]]
+) -> None:
+    missing = draft.missing(description)
+    if missing and arguments.strict:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"the provenance does not say {', '.join(missing)}")
+    if missing:
+        print(f"lineward: the provenance does not say {', '.join(missing)}", file=sys.stderr)
+    if not volumes:
+        print("lineward: no volume is named (--pvc CLAIM), so no pod will be matched to this version", file=sys.stderr)
+
+
+def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO | None) -> Summary:
+    folder = Path(arguments.folder)
+    if not folder.is_dir():
+        raise LinewardError(Reason.UNREADABLE, f"{folder} is no folder that can be read")
+    try:
+        return create_manifest(
+            folder, parameters, out=out, progress=progress_to(arguments.progress), workers=arguments.workers
+        )
+    finally:
+        end_progress(arguments.progress)
+
+
+def _report(
+    arguments: argparse.Namespace, names: Names, summary: Summary, evidence: Evidence, files: Sequence[Path]
+) -> None:
+    signed = f"{evidence.signed_at:%Y-%m-%dT%H:%M:%SZ}" if evidence.signed_at else ""
+    value = {
+        "name": names.name,
+        "namespace": names.namespace,
+        "dataset": names.dataset,
+        "version": names.version,
+        "integrity": draft.integrity(summary),
+        "signer": str(evidence.signer),
+        "signedAt": signed or None,
+        "written": [str(path) for path in files],
+    }
+    rows = [
+        ("dataset", f"{names.dataset} {names.version}"),
+        ("root", str(summary.root)),
+        ("files", f"{summary.files} ({size_text(summary.bytes)})"),
+        ("signer", str(evidence.signer)),
+        ("signed", signed or "without a trusted time: the TrustRoot must give this key a notAfter"),
+        *((("written" if not i else ""), str(path)) for i, path in enumerate(files)),
+    ]
+    if summary.manifest_bytes > draft.MAX_CONFIG_MAP:
+        rows.append(("note", f"the manifest ({size_text(summary.manifest_bytes)}) is too large for a ConfigMap"))
+    rows.append(("next", " ".join(["kubectl apply --server-side", *(f"-f {p}" for p in files if p.suffix == ".yaml")])))
+    show(value, rows, arguments.output)

@@ -1,0 +1,64 @@
+"""Chooses who signs, and lets nothing out that our own verifier would refuse."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sigstore.models import ClientTrustConfig
+
+from lineward.adapters.identity import TokenSource, at_terminal
+from lineward.adapters.signing import KeylessSigner, KeySigner, load_config
+from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.domain import trustroot
+from lineward.domain.dataset import MAX_BUNDLE
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.evidence import Evidence, KeyAnchor, TrustRoot
+from lineward.domain.reasons import Reason
+from lineward.ports import StatementSigner
+
+PASSWORD_VARIABLE = "LINEWARD_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """A signer, and the trust root that its bundles are checked with before anyone gets them."""
+
+    signer: StatementSigner
+    trust_root: TrustRoot
+
+    @classmethod
+    def prepare(cls, arguments: argparse.Namespace) -> Signing:
+        """Find the key or the identity that the arguments name.
+
+        Raises LinewardError(NoIdentity or NotSigned) or InvalidInputError(TrustRootInvalid).
+        """
+        if arguments.key:
+            config = load_config(arguments.trust_config) if arguments.trust_config else None
+            password = os.environ.get(PASSWORD_VARIABLE, "").encode() or None
+            signer = KeySigner.load(arguments.key, password, config)
+            anchor = KeyAnchor(Path(arguments.key).name, signer.public_pem, None, _FAR)
+            return cls(signer, trustroot.make("signing", _root(config), (anchor,)))
+        tokens = TokenSource(arguments.identity_token, at_terminal())
+        tokens.check()
+        config = load_config(arguments.trust_config)
+        return cls(KeylessSigner(config, tokens), trustroot.make("signing", _root(config)))
+
+    def sign(self, statement: bytes) -> tuple[bytes, Evidence]:
+        """Sign a statement and verify the bundle. Raises LinewardError(NoIdentity or NotSigned)."""
+        bundle = self.signer.sign(statement)
+        if len(bundle) > MAX_BUNDLE:
+            raise InvalidInputError(Reason.PROVENANCE_INVALID, f"the bundle has {len(bundle)} bytes, over {MAX_BUNDLE}")
+        try:
+            return bundle, SigstoreVerifier().verify(bundle, self.trust_root)
+        except LinewardError as error:
+            problem = f"the new bundle does not verify with the trust config's own root: {error.message}"[:300]
+            raise LinewardError(Reason.NOT_SIGNED, problem) from error
+
+
+def _root(config: ClientTrustConfig | None) -> str:
+    return config.trusted_root._inner.to_json() if config else ""  # noqa: SLF001 - there is no public way to the JSON

@@ -1,0 +1,190 @@
+"""Puts together what is going to be signed, and the objects that carry it into the cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lineward.domain import provenance as provenances
+from lineward.domain.dataset import DNS_NAME
+from lineward.domain.digest import Digest
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import Summary
+from lineward.domain.reasons import Reason
+from lineward.domain.statement import DATASET_PROVENANCE, MAX_STATEMENT, Statement, build
+
+API_VERSION = "lineward.dev/v1alpha1"
+MANIFEST_KEY = "manifest.lwm"
+MAX_CONFIG_MAP = 900 * 1024
+"""Bytes of a manifest that goes into a ConfigMap; Kubernetes allows 1 MiB of data in one."""
+EXPECTED = (
+    "dataset.issuer",
+    "sources",
+    "collection.method",
+    "transformations",
+    "use.purposes",
+    "use.license",
+    "use.classification",
+    "use.personalData",
+)
+"""What an auditor will ask for; a statement without them is valid but says little."""
+_DESCRIBES = frozenset(
+    {"dataset", "sources", "collection", "transformations", "use", "quality", "extensions", "critical"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a version is called, in its family and in the cluster."""
+
+    dataset: str
+    version: str
+    namespace: str
+    name: str
+
+    @property
+    def manifest(self) -> str:
+        """Name of the ConfigMap with the manifest."""
+        return f"{self.name[:240].rstrip('-.')}-manifest"
+
+
+def object_name(dataset: str, version: str) -> str:
+    """A name for the DatasetVersion object: RFC 1123, from data set and version.
+
+    Raises InvalidInputError(ProvenanceInvalid) where nothing of them can be kept.
+    """
+    name = re.sub(r"[^a-z0-9.-]+", "-", f"{dataset}-{version}".lower())
+    name = re.sub(r"[-.]*\.[-.]*", ".", name).strip("-.")[:240].rstrip("-.")
+    if not re.fullmatch(DNS_NAME, name):
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"no object name can be made of {dataset} {version}")
+    return name
+
+
+def described(given: Mapping[str, Any], names: Names, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a provenance file with flags (which win, lists are added to) into the describing part of a predicate.
+
+    Raises InvalidInputError(ProvenanceInvalid) where the file names another data set or version, or other members.
+    """
+    unknown = sorted(str(member) for member in given.keys() - _DESCRIBES)
+    if unknown:
+        raise InvalidInputError(
+            Reason.PROVENANCE_INVALID, f"the provenance has unknown members: {', '.join(unknown)}"[:300]
+        )
+    merged = _merged({member: value for member, value in given.items() if value is not None}, flags)
+    dataset = merged.get("dataset", {})
+    if not isinstance(dataset, Mapping):
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, "dataset must be an object")
+    for member, asked in (("name", names.dataset), ("version", names.version)):
+        if dataset.get(member, asked) != asked:
+            problem = f"the provenance is of {member} {dataset[member]!r}, but {asked!r} is being attested"
+            raise InvalidInputError(Reason.PROVENANCE_INVALID, problem[:300])
+    return {**merged, "dataset": {**dataset, "name": names.dataset, "version": names.version}}
+
+
+def inherited(previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The describing part of an earlier version's predicate, which names that version as the previous one."""
+    kept = {member: value for member, value in previous.items() if member in _DESCRIBES}
+    dataset = dict(kept.get("dataset", {}))
+    version = dataset.pop("version", "")
+    dataset.pop("previousVersion", None)
+    return {**kept, "dataset": {**dataset, **({"previousVersion": version} if version else {})}}
+
+
+def missing(description: Mapping[str, Any]) -> list[str]:
+    """What `EXPECTED` asks for and the description does not say, as dotted paths."""
+    return [path for path in EXPECTED if _at(description, path) in (None, "", [], {})]
+
+
+def predicate(
+    description: Mapping[str, Any], summary: Summary, producer: Mapping[str, Any], created: datetime
+) -> dict[str, Any]:
+    """The whole predicate. Raises InvalidInputError(ProvenanceInvalid) unless verifiers will take it."""
+    made = {
+        **description,
+        "integrity": integrity(summary),
+        "producer": dict(producer),
+        "createdAt": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    check(made)
+    return made
+
+
+def check(made: Mapping[str, Any]) -> None:
+    """Refuse a predicate that `provenance.parse` would, with the reason that fits its author."""
+    try:
+        provenances.parse(made)
+    except InvalidInputError as error:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, error.message) from error
+
+
+def statement(made: Mapping[str, Any], names: Names, manifest: Digest) -> bytes:
+    """The statement about a manifest. Raises InvalidInputError(ProvenanceInvalid) where it is too large."""
+    encoded = build(Statement(f"{names.dataset}@{names.version}", manifest, DATASET_PROVENANCE, made))
+    if len(encoded) > MAX_STATEMENT:
+        problem = f"the statement has {len(encoded)} bytes; at most {MAX_STATEMENT} are verified"
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, problem)
+    return encoded
+
+
+def integrity(summary: Summary) -> dict[str, Any]:
+    """The signed integrity block of a manifest."""
+    return {
+        "algorithm": "sha256",
+        "profile": str(summary.parameters.profile),
+        "chunkBytes": summary.parameters.chunk_bytes,
+        "root": str(summary.root),
+        "files": summary.files,
+        "bytes": summary.bytes,
+        "manifest": {"digest": str(summary.manifest), "size": summary.manifest_bytes},
+    }
+
+
+def dataset_version(
+    names: Names, summary: Summary, volumes: Sequence[Mapping[str, Any]], bundle: bytes, previous: str = ""
+) -> dict[str, Any]:
+    """The DatasetVersion object; it points to the ConfigMap where the manifest fits into one."""
+    said = integrity(summary)
+    if summary.manifest_bytes <= MAX_CONFIG_MAP:
+        said["manifest"]["configMap"] = {"name": names.manifest, "key": MANIFEST_KEY}
+    spec: dict[str, Any] = {"dataset": names.dataset, "version": names.version}
+    if previous:
+        spec["previousVersion"] = previous
+    spec |= {"integrity": said, "volumes": list(volumes), "attestations": [{"bundle": bundle.decode()}]}
+    return {"apiVersion": API_VERSION, "kind": "DatasetVersion", "metadata": _metadata(names, names.name), "spec": spec}
+
+
+def config_map(names: Names, manifest_base64: str) -> dict[str, Any]:
+    """The ConfigMap with the manifest; nothing trusts it but by the signed digest."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(names, names.manifest),
+        "immutable": True,
+        "binaryData": {MANIFEST_KEY: manifest_base64},
+    }
+
+
+def _metadata(names: Names, name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": names.namespace, "labels": {"app.kubernetes.io/created-by": "lineward"}}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(base)
+    for member, value in over.items():
+        there = made.get(member)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            made[member] = _merged(there, value)
+        elif isinstance(value, list) and isinstance(there, list):
+            made[member] = [*there, *(item for item in value if item not in there)]
+        else:
+            made[member] = value
+    return made
+
+
+def _at(value: Any, path: str) -> Any:
+    for member in path.split("."):
+        value = value.get(member) if isinstance(value, Mapping) else None
+    return value
