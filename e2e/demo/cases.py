@@ -169,7 +169,7 @@ class Show:
         done = self.world.attester.run(arguments, signer.token)
         self.stage.ran(f"lineward {' '.join(arguments)} --identity-token @{signer.email}.jwt", done)
         self.stage.expect(done.returncode == 0, f"attested as {signer.email}")
-        self.stage.show(self.world.kubectl, "apply", "-f", str(out))
+        self.stage.show(self.world.kubectl, "apply", "--server-side", "-f", str(out))
         wait_for("the operator's verdict", lambda: self._judged(dataset, version), 60)
 
     def _judged(self, dataset: str, version: str) -> bool:

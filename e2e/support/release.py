@@ -36,11 +36,13 @@ class Release:
 
     def install(self, namespaces: Sequence[str], build: str, values: Mapping[str, Any] | None = None) -> None:
         """Install or upgrade, guarding these namespaces, and wait until the webhook is registered."""
+        annotated = {"podAnnotations": {"example.com/build": build}}
         chosen = {
             "namespaces": list(namespaces),
-            "image": {"registry": "lineward.local", "tag": "dev", "pullPolicy": "IfNotPresent"},
-            "podAnnotations": {"example.com/build": build},
-            "ledger": {"persistence": {"enabled": False}},
+            "image": {"registry": "lineward.local", "tag": "dev"},
+            "operator": annotated,
+            "webhook": annotated,
+            "ledger": {**annotated, "persistence": {"enabled": False}},
             **(values or {}),
         }
         flags = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "5m", "--values", "-"]

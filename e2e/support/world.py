@@ -79,7 +79,7 @@ class World:
             done = self.attester.run(arguments, signer.token)
             if done.returncode:
                 raise RuntimeError(f"lineward attest: {done.stderr}")
-            self.kubectl("apply", "-f", str(out))
+            self.kubectl("apply", "--server-side", "-f", str(out))
         found = self.kubectl.items("datasetversions")
         return next(
             str(one["metadata"]["name"])
