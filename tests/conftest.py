@@ -14,10 +14,15 @@ settings.load_profile("lineward")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def vectors_folder() -> Path:
+    """Where test data made by others should be."""
+    return Path(os.environ.get("LINEWARD_VECTORS", ROOT.parent / "shared" / "vectors"))
+
+
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """Folder of test data made by others; skips the test where it is missing."""
-    folder = Path(os.environ.get("LINEWARD_VECTORS", ROOT.parent / "shared" / "vectors"))
+    folder = vectors_folder()
     if not folder.is_dir():
         pytest.skip(f"no vectors at {folder}; LINEWARD_VECTORS names another place")
     return folder
