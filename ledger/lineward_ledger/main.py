@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the store; made if missing")
-    parser.add_argument("--address", default="0.0.0.0", help="address to listen on")  # noqa: S104 - a pod's own
+    parser.add_argument("--address", default=None, metavar="HOST", help="address to listen on; all if not given")
     parser.add_argument("--port", type=int, default=8080, help="port of API, health and metrics; 0 takes a free one")
     parser.add_argument("--audience", default="lineward-ledger", help="audience that callers' tokens must have")
     parser.add_argument(
