@@ -29,6 +29,9 @@ format: $(STAMP) ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+generate: $(STAMP) ## write what is made from other files: the chart's copies of crds/, docs/reference
+	$(BIN)/python charts/crds.py
+
 test: $(STAMP) ## unit and shell tests, under 3 minutes
 	$(BIN)/python -m pytest tests
 
@@ -79,4 +82,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help dev check format test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
+.PHONY: help dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
