@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.sigstore import keys, trust
+from e2e.sigstore import cluster_issuer, keys, trust
 from e2e.sigstore.cosign import Cosign
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
@@ -45,6 +45,7 @@ class Attested:
     manifest: Path
     root: Path
     signer: str = EMAIL
+    issuer: str = ENDPOINTS.issuer_url
     predicate_type: str = objects.PREDICATE_TYPE
 
     @property
@@ -63,9 +64,7 @@ class Attested:
 
     def gate(self) -> Judgement:
         """What webhook and operator would decide."""
-        accepted = policy.parse(
-            objects.policy("training", "ml", "enforce", issuer=ENDPOINTS.issuer_url, subject=self.signer)
-        )
+        accepted = policy.parse(objects.policy("training", "ml", "enforce", issuer=self.issuer, subject=self.signer))
         version = dataset.parse(self.version)
         return judge(version, [self._evidence()], accepted, [], datetime.now(UTC))
 
@@ -83,7 +82,7 @@ class Attested:
             path,
             self.manifest,
             identity=self.signer,
-            issuer=ENDPOINTS.issuer_url,
+            issuer=self.issuer,
             predicate_type=self.predicate_type,
             root=self.root,
         )
@@ -91,21 +90,25 @@ class Attested:
         return done.stderr.strip()
 
 
-@pytest.fixture(scope="module")
-def by_lineward(private_sigstore: Stack, tmp_path_factory: pytest.TempPathFactory) -> Attested:
-    """What `lineward attest` wrote for a small folder."""
-    scratch = tmp_path_factory.mktemp("attest")
+def _attest(stack: Stack, scratch: Path, token: str) -> Attested:
+    """What `lineward attest` writes for a small folder."""
     for name, content in FILES.items():
         (scratch / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (scratch / "data" / name).write_bytes(content)
-    attester = Attester(private_sigstore.layout.trust / trust.CLIENT_TRUST_CONFIG)
+    attester = Attester(stack.layout.trust / trust.CLIENT_TRUST_CONFIG)
     arguments = attester.arguments(
         scratch / "data", dataset="credit", version="1.0.0", claim="credit", namespace="ml", out=scratch / "out"
     )
-    done = attester.run(arguments, private_sigstore.token(EMAIL, audience=AUDIENCE, lifetime=60))
+    done = attester.run(arguments, token)
     assert done.returncode == 0, done.stderr
     version = yaml.safe_load((scratch / "out" / "credit-1.0.0.yaml").read_text())
-    return Attested(version, scratch / "out" / "credit-1.0.0.lwm", private_sigstore.layout.trust / trust.TRUSTED_ROOT)
+    return Attested(version, scratch / "out" / "credit-1.0.0.lwm", stack.layout.trust / trust.TRUSTED_ROOT)
+
+
+@pytest.fixture(scope="module")
+def by_lineward(private_sigstore: Stack, tmp_path_factory: pytest.TempPathFactory) -> Attested:
+    token = private_sigstore.token(EMAIL, audience=AUDIENCE, lifetime=60)
+    return _attest(private_sigstore, tmp_path_factory.mktemp("attest"), token)
 
 
 Sign = Callable[[Json], str]
@@ -189,3 +192,24 @@ def test_a_statement_of_version_0_1(by_lineward: Attested, cosign_signs: Sign) -
     judgement = old.gate()
     assert judgement.reason is Reason.EVIDENCE_INVALID
     assert "_type" in judgement.message
+
+
+def test_a_service_account_attests(
+    private_sigstore: Stack, cluster_kubeconfig: Path, cosign: Cosign, tmp_path: Path
+) -> None:
+    """A pipeline in the cluster needs no secret: its pod's token says who it is."""
+    token = cluster_issuer.token(cluster_kubeconfig, "default", "default", AUDIENCE)
+    account = replace(
+        _attest(private_sigstore, tmp_path, token),
+        signer="https://kubernetes.io/namespaces/default/serviceaccounts/default",
+        issuer=cluster_issuer.OWN_URL,
+    )
+    judgement = account.gate()
+    assert judgement.reason is Reason.VERIFIED, judgement.message
+    assert account.witness(cosign, tmp_path) == "Verified OK"
+    for other in (
+        replace(account, signer="https://kubernetes.io/namespaces/ml/serviceaccounts/default"),
+        replace(account, issuer=ENDPOINTS.issuer_url),
+    ):
+        assert other.gate().reason is Reason.WRONG_IDENTITY
+        assert "expected" in other.witness(cosign, tmp_path)
