@@ -1,1 +1,1 @@
-"""The admission webhook: gathers what a decision needs, asks the pure domain, applies its answer."""
+"""The admission webhook: decides on pods from what it has verified itself."""

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     )
     TRUST_ROOT_INVALID = "TrustRootInvalid", "have the platform team fix the TrustRoot"
     DATASET_INVALID = "DatasetInvalid", "apply the DatasetVersion that lineward attest wrote"
+    NO_POLICY = "NoPolicy", "have the platform team create a ProvenancePolicy for the namespace"
     EXCEPTION_IGNORED = "ExceptionIgnored", "create the exception in Lineward's own namespace"
 
     # Shape of the pod: rules of a protected pod.
@@ -99,8 +100,13 @@ class Reason(StrEnum):
     PROOF_INVALID = "ProofInvalid", "make the proof again from the signed manifest: lineward manifest prove"
     ENGINE_FAULT = "EngineFault", "replace the machine; its hardware or library computed a wrong digest"
     VERIFY_CRASHED = "VerifyCrashed", "see the logs of the lineward-verify container"
+    RANKS_DISAGREE = "RanksDisagree", "train again; find out which pod read other data"
     NO_VERDICT = "NoVerdict", "see the pod's events; the verify container has not finished"
 
     # The machinery.
+    LEDGER_UNAVAILABLE = (
+        "LedgerUnavailable",
+        "nothing, if it passes: the operator keeps trying; else see the ledger's logs",
+    )
     REQUEST_INVALID = "RequestInvalid", "send a valid AdmissionReview"
     INTERNAL_ERROR = "InternalError", "see the component's logs; refusing is the safe answer"

@@ -1,0 +1,284 @@
+"""What a pod says about its own verification: the plan in its spec, the verdict in its status.
+
+Both come from places that a tenant cannot write: arguments of an init container are fixed at admission, and the
+termination message of a container is set by the kubelet. Everything else about a pod (labels, owner references after
+admission, events) is the tenant's, and is not used to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from lineward.domain import plan as plans
+from lineward.domain import verdict as verdicts
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.plan import Plan, PlannedVolume
+from lineward.domain.reasons import Reason
+from lineward.domain.verdict import EXIT_DIFFERS, EXIT_UNKNOWN, PodVerdict, Verdict, VolumeVerdict
+
+VERIFY = "lineward-verify"
+COMMAND = ("/opt/lineward/bin/python", "-I", "-m", "lineward_sidecar.verify")
+OWN_PATHS = "/lineward/"
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path; mounted into every container
+OWN_ENV = "LINEWARD_"
+ENDED = frozenset({"Succeeded", "Failed"})
+BUILT_IN = {"Job": "batch/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
+"""API versions of Kubernetes' own controllers, for pods whose owner references were changed after admission."""
+MAX_MESSAGE = 300
+"""Characters of one message for people (DESIGN section 7)."""
+
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?")
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""UIDs are UUIDs in every API server, RFC 9562 in lower case; they become run ids of OpenLineage, which must be."""
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An object that a pod belongs to; a bare pod owns itself."""
+
+    kind: str
+    name: str
+    uid: str
+    api_version: str = ""
+    """Empty where only the plan names the owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """What a TrainingRun remembers of one pod. `verdict` is None while verify has not ended."""
+
+    name: str
+    uid: str
+    phase: str = "Pending"
+    started: bool = False
+    """Whether verify let the pod's own containers start."""
+    mode: str = ""
+    verdict: Verdict | None = None
+    reason: Reason = Reason.NO_VERDICT
+    message: str = ""
+    volumes: tuple[VolumeVerdict, ...] = ()
+    started_at: str = ""
+    finished_at: str = ""
+    """RFC 3339, from the kubelet; empty while unknown."""
+    exit_code: int | None = None
+    image_id: str = ""
+    """Image that the kubelet says verify ran from."""
+    policies: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pod will never run again."""
+        return self.phase in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPod:
+    """A pod with an injected verify container, as far as the operator needs it."""
+
+    namespace: str
+    owner: Owner
+    plan: Plan
+    record: PodRecord
+
+
+def observe(pod: Json, *, gone: bool = False) -> ObservedPod | None:
+    """Read a pod as the API server sends it; None where it has no verify container.
+
+    `gone` says that the object was deleted: a pod that had not ended then counts as failed.
+    Raises InvalidInputError(RequestInvalid) where the verify container carries no plan.
+    """
+    container = _named(pod["spec"].get("initContainers"), VERIFY)
+    if container is None:
+        return None
+    plan = plans.decode(_argument(container, "--plan"))
+    meta, status = pod["metadata"], pod.get("status") or {}
+    verify = _named(status.get("initContainerStatuses"), VERIFY) or {}
+    phase = str(status.get("phase") or "Pending")
+    record = _record(pod, plan, verify, "Failed" if gone and phase not in ENDED else phase)
+    return ObservedPod(
+        namespace=str(meta.get("namespace", "")),
+        owner=_owner(meta, plan),
+        plan=plan,
+        record=replace(record, finished_at=_finished(pod) if record.ended else ""),
+    )
+
+
+def genuine(pod: Json, image: str, other_env: Sequence[str] = ()) -> bool:
+    """Tell whether the verify container is built as the webhook builds it, from `image` or another release of it.
+
+    For pods that the webhook never saw (created before it was there): one who writes such a container by hand must not
+    get a verdict. The webhook itself compares exactly.
+    """
+    container = _named(pod["spec"].get("initContainers"), VERIFY)
+    if container is None:
+        return False
+    first = (pod["spec"]["initContainers"] or [{}])[0].get("name") == VERIFY
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    mounts = [str(mount.get("mountPath", "")) for mount in container.get("volumeMounts") or ()]
+    env = [str(entry.get("name", "")) for entry in container.get("env") or ()]
+    return (
+        first
+        and repository(str(container.get("image", ""))) == repository(image)
+        and tuple(words[: len(COMMAND)]) == COMMAND
+        and not container.get("envFrom")
+        and not container.get("lifecycle")
+        and container.get("terminationMessagePath", "/dev/termination-log") == "/dev/termination-log"
+        and container.get("terminationMessagePolicy", "File") == "File"
+        and all(path.startswith(OWN_PATHS) or path == TOKEN_PATH for path in mounts)
+        and all(name.startswith(OWN_ENV) or name in other_env for name in env)
+    )
+
+
+def plausible(kind: str, name: str, uid: str) -> bool:
+    """Whether an owner reference can be of a real object; the API server takes any text, and tenants write it."""
+    return bool(_KIND.fullmatch(kind) and _NAME.fullmatch(name) and _UID.fullmatch(uid))
+
+
+def repository(image: str) -> str:
+    """Name of an image without tag and digest."""
+    name = image.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    return head + slash + tail.partition(":")[0]
+
+
+def _owner(meta: Json, plan: Plan) -> Owner:
+    if not plausible(plan.owner_kind, plan.owner_name, plan.owner_uid):
+        return Owner("Pod", str(meta.get("name", "")), str(meta.get("uid", "")), "v1")
+    named: Json = next((ref for ref in meta.get("ownerReferences") or () if ref.get("uid") == plan.owner_uid), {})
+    version = str(named.get("apiVersion") or BUILT_IN.get(plan.owner_kind, ""))
+    return Owner(plan.owner_kind, plan.owner_name, plan.owner_uid, version)
+
+
+def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:
+    meta = pod["metadata"]
+    ended = _terminated(verify)
+    base = PodRecord(
+        name=str(meta.get("name", "")),
+        uid=str(meta.get("uid", "")),
+        phase=phase,
+        started=_started(pod, verify),
+        mode=plan.mode,
+        started_at=str((pod.get("status") or {}).get("startTime") or meta.get("creationTimestamp") or ""),
+        exit_code=int(ended["exitCode"]) if ended else None,
+        image_id=str(verify.get("imageID") or "")[:1024],
+        policies=plan.policies,
+    )
+    if ended is None:
+        if phase not in ENDED:
+            return base
+        return _unknown(base, Reason.NO_VERDICT, f"the pod ended before {VERIFY} did", plan)
+    code = int(ended["exitCode"])
+    try:
+        found = verdicts.decode(str(ended.get("message") or ""))
+    except InvalidInputError:
+        cause = f" ({ended['reason']})" if ended.get("reason") else ""
+        reason = Reason.VERIFY_CRASHED if code else Reason.NO_VERDICT
+        return _unknown(base, reason, f"{VERIFY} ended with exit code {code}{cause} and left no verdict", plan)
+    problem = contradiction(found, code, plan)
+    if problem:
+        return _unknown(base, Reason.NO_VERDICT, f"the verdict cannot be believed: {problem}", plan)
+    return replace(
+        base,
+        verdict=found.verdict,
+        reason=found.reason,
+        message=found.message[:MAX_MESSAGE],
+        volumes=tuple(_with_plan(volume, found) for volume in plan.volumes),
+    )
+
+
+def contradiction(found: PodVerdict, code: int, plan: Plan) -> str:
+    """Return in what a verdict, verify's exit code and the plan disagree; empty when they fit together."""
+    enforced = plan.mode == "enforce"
+    codes = {Verdict.VERIFIED: 0, Verdict.REFUSED: EXIT_DIFFERS, Verdict.UNKNOWN: EXIT_UNKNOWN}
+    expected = codes[found.verdict] if enforced else 0
+    planned = {volume.volume: volume for volume in plan.volumes}
+    if found.mode != plan.mode:
+        return f"it was made in mode {found.mode}, the plan says {plan.mode}"
+    if code != expected:
+        return f"{found.verdict} with exit code {code} in mode {plan.mode}"
+    for volume in found.volumes:
+        if volume.volume not in planned:
+            return f"volume {volume.volume} is not in the plan"
+        if problem := _volume_contradiction(volume, planned[volume.volume], found.verdict):
+            return f"volume {volume.volume} {problem}"
+    return ""
+
+
+def _volume_contradiction(found: VolumeVerdict, planned: PlannedVolume, overall: Verdict) -> str:
+    if found.verdict is not Verdict.VERIFIED:
+        return f"is {found.verdict}, the pod Verified" if overall is Verdict.VERIFIED else ""
+    if not planned.root:
+        return "is Verified without a signed root"
+    if found.observed != planned.root or found.expected != planned.root:
+        return "is Verified with another root than the signed one"
+    if (found.dataset, found.version) != (planned.dataset, planned.version):
+        return "is Verified as another dataset"
+    return ""
+
+
+def _with_plan(planned: PlannedVolume, found: PodVerdict) -> VolumeVerdict:
+    """The verdict on a planned volume; where the message had no room for it, the pod's own."""
+    for volume in found.volumes:
+        if volume.volume == planned.volume:
+            return volume
+    verified = found.verdict is Verdict.VERIFIED
+    return VolumeVerdict(
+        volume=planned.volume,
+        verdict=Verdict.VERIFIED if verified else Verdict.UNKNOWN,
+        reason=Reason.VERIFIED if verified else Reason.NO_VERDICT,
+        dataset=planned.dataset,
+        version=planned.version,
+        expected=planned.root,
+        observed=planned.root if verified else "",
+    )
+
+
+def _unknown(record: PodRecord, reason: Reason, message: str, plan: Plan) -> PodRecord:
+    volumes = tuple(
+        VolumeVerdict(v.volume, Verdict.UNKNOWN, reason, dataset=v.dataset, version=v.version, expected=v.root)
+        for v in plan.volumes
+    )
+    return replace(record, verdict=Verdict.UNKNOWN, reason=reason, message=message[:MAX_MESSAGE], volumes=volumes)
+
+
+def _started(pod: Json, verify: Json) -> bool:
+    ended = _terminated(verify)
+    if ended is not None and int(ended["exitCode"]) == 0:
+        return True
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(_state(s, "running") or (_terminated(s) or {}).get("startedAt") for s in statuses)
+
+
+def _finished(pod: Json) -> str:
+    status, meta = pod.get("status") or {}, pod["metadata"]
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    times = [str((_terminated(c) or {}).get("finishedAt") or "") for c in containers]
+    return max(times, default="") or str(meta.get("deletionTimestamp") or meta.get("creationTimestamp") or "")
+
+
+def _terminated(status: Json) -> Json | None:
+    return _state(status, "terminated") or (status.get("lastState") or {}).get("terminated")
+
+
+def _state(status: Json, name: str) -> Json | None:
+    found: Json | None = (status.get("state") or {}).get(name)
+    return found
+
+
+def _named(items: Sequence[Json] | None, name: str) -> Json | None:
+    return next((item for item in items or () if item.get("name") == name), None)
+
+
+def _argument(container: Json, flag: str) -> str:
+    words = [*(container.get("command") or ()), *(container.get("args") or ())]
+    for word, following in pairwise(words):
+        if word == flag:
+            return str(following)
+    raise InvalidInputError(Reason.REQUEST_INVALID, f"{VERIFY} has no {flag}")

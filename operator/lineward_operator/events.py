@@ -1,0 +1,68 @@
+"""Tells people, on the pod and on its workload, what verify found; otherwise nobody sees why a Job does not start.
+
+The name of an Event is made from what it says, so a restarted operator that says it again creates nothing new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+
+from lineward.domain.conditions import timestamp
+from lineward.domain.podstatus import Owner, PodRecord
+from lineward.domain.verdict import Verdict
+from lineward_operator.kubeio import EVENTS, Json, Kube, KubeError
+
+COMPONENT = "lineward-operator"
+MAX_NOTE = 1024
+"""Characters the API server takes as an Event's message."""
+
+
+async def announce(kube: Kube, namespace: str, pod: PodRecord, workload: Owner, now: datetime) -> None:
+    """Post the verdict on a pod and on its workload. Raises KubeError where the API server refuses."""
+    target = Owner("Pod", pod.name, pod.uid, "v1")
+    for about in dict.fromkeys((target, workload)):
+        if about.api_version:
+            await _post(kube, event(namespace, pod, about, now), namespace)
+
+
+def event(namespace: str, pod: PodRecord, about: Owner, now: datetime) -> Json:
+    """The Event about one object."""
+    digest = hashlib.sha256(json.dumps([about.uid, pod.uid, pod.reason, pod.message]).encode()).hexdigest()
+    verified = pod.verdict is Verdict.VERIFIED
+    note = pod.message if about.uid == pod.uid else f"pod {pod.name}: {pod.message}"
+    step = "" if verified else f". Next step: {pod.reason.next_step}. See {pod.reason.docs}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{about.name[:200]}.{digest[:16]}", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": about.api_version,
+            "kind": about.kind,
+            "name": about.name,
+            "namespace": namespace,
+            "uid": about.uid,
+        },
+        "type": "Normal" if verified else "Warning",
+        "reason": pod.reason.value,
+        "message": (note.rstrip(".") + step)[:MAX_NOTE],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": timestamp(now),
+        "lastTimestamp": timestamp(now),
+        "count": 1,
+    }
+
+
+async def _post(kube: Kube, body: Json, namespace: str) -> None:
+    try:
+        await kube.create(EVENTS, body, namespace)
+    except KubeError as error:
+        if not error.conflict and not _ending(error):
+            raise
+
+
+def _ending(error: KubeError) -> bool:
+    """Nothing can be created in a namespace that is being deleted."""
+    return (error.forbidden and "being terminated" in error.message) or error.missing

@@ -1,0 +1,89 @@
+"""Pod: notes what verify left, and to which workload's run the pod belongs."""
+
+from __future__ import annotations
+
+import logging
+
+from lineward.domain import podstatus, runs
+from lineward.domain.errors import LinewardError
+from lineward.domain.podstatus import Owner
+from lineward.domain.policy import Policy
+from lineward_operator.handlers.provenancepolicy import concerns
+from lineward_operator.kubeio import TRAINING_RUNS, Json
+from lineward_operator.world import Key, Tracked, World
+
+SETTLE = 0.2
+"""Seconds in which the pods of one run are taken together."""
+SETTLE_LARGE = 2.0
+LARGE = 50
+
+_log = logging.getLogger(__name__)
+
+
+def seen(world: World, obj: Json, *, gone: bool) -> None:
+    """Note a pod that has a verify container; all others are nobody's business here."""
+    try:
+        observed = podstatus.observe(obj, gone=gone)
+    except LinewardError as error:
+        _log.warning("pod %s/%s: %s", *_name(obj), error)
+        return
+    if observed is None:
+        return
+    meta, settings = obj["metadata"], world.settings
+    known = world.pods.get(meta["uid"])
+    if known is None:
+        world.unplaced.setdefault(observed.namespace, set()).add(meta["uid"])
+    world.pods[meta["uid"]] = Tracked(
+        observed=observed,
+        genuine=podstatus.genuine(obj, settings.sidecar_image, settings.allowed_injected_env),
+        gone=gone,
+        workload=known.workload if known else None,
+    )
+
+
+async def reconcile(world: World, namespace: str, uid: str) -> float | None:
+    """Find the pod's workload, and have its run looked at."""
+    pod = world.pods.get(uid)
+    if pod is None:
+        return None
+    if pod.workload is None:
+        pod.workload = _recorded(world, namespace, uid) or await _workload(world, pod)
+    world.unplaced.get(namespace, set()).discard(uid)
+    if pod.workload is None:
+        if pod.gone:
+            world.pods.pop(uid, None)
+        return None
+    members = world.members.setdefault((namespace, pod.workload.uid), set())
+    members.add(uid)
+    run = Key(TRAINING_RUNS.plural, namespace, pod.workload.uid)
+    world.queue.add_after(run, SETTLE if len(members) < LARGE else SETTLE_LARGE)
+    return None
+
+
+def _recorded(world: World, namespace: str, uid: str) -> Owner | None:
+    """The workload in whose run the pod is already: what was counted once stays counted."""
+    for run in world.every(TRAINING_RUNS):
+        status = run.get("status") or {}
+        if run["metadata"]["namespace"] == namespace and any(pod["uid"] == uid for pod in status.get("pods") or ()):
+            return runs.workload(run)
+    return None
+
+
+async def _workload(world: World, pod: Tracked) -> Owner | None:
+    """The workload of a pod that the webhook let in; None for one that it cannot have seen.
+
+    Only a namespace that is intercepted and under a policy counts: elsewhere anybody could write such a container.
+    Labels of the pod do not matter here, as they can be changed after admission; the plan cannot.
+    """
+    observed = pod.observed
+    if not pod.genuine or observed.namespace not in world.settings.intercepted_namespaces:
+        return None
+    labels = await world.namespace_labels(observed.namespace)
+    policies = (policy for policy in world.policies.values() if isinstance(policy, Policy))
+    if not any(concerns(policy, observed.namespace, labels) for policy in policies):
+        return None
+    return await world.owners.top(observed.namespace, observed.owner)
+
+
+def _name(obj: Json) -> tuple[str, str]:
+    return str(obj["metadata"].get("namespace", "")), str(obj["metadata"].get("name", ""))

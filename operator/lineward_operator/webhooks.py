@@ -1,0 +1,198 @@
+"""Keeps the webhook's certificates and both webhook configurations true, so that pods are gated and never bricked.
+
+Order is everything: nothing is registered before the webhook Service answers TLS with a certificate that the API server
+would accept, and an authority is published before a leaf of it is served. The configurations stay when the operator
+ends or restarts: whoever removed them would open the gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.reasons import Reason
+from lineward.domain.settings import Settings
+from lineward_operator import certificates
+from lineward_operator.kubeio import MUTATING, SECRETS, SERVICES, VALIDATING, Json, Kube, Resource
+
+AUTHORITY_SECRET = "lineward-webhook-ca"  # noqa: S105 - the name of a Secret
+CONFIGURATIONS = (("mutating.yaml", MUTATING), ("validating.yaml", VALIDATING))
+"""Mutating first: while only that one is there, pods are injected but none is refused for want of it."""
+HANDSHAKE_TIMEOUT = 5.0
+NARROWING = ("namespaceSelector", "objectSelector", "matchConditions")
+"""Fields by which somebody else could take pods out of the webhook's sight."""
+
+_log = logging.getLogger(__name__)
+
+Probe = Callable[[str, int, str, str], Awaitable[None]]
+
+
+class WebhookKeeper:
+    """`reconcile` makes the cluster as it should be and returns one line that says how it is."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: Settings,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        probe: Probe | None = None,
+    ) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._folder = folder
+        self._clock = clock
+        self._probe = probe or handshake
+        self.registered = False
+        """Whether both configurations were there and true at the last look."""
+        self.expires: datetime | None = None
+        """When the served certificate ends."""
+
+    async def reconcile(self) -> str:
+        """One idempotent pass.
+
+        Raises KubeError where the API server refuses, OSError where templates cannot be read, and
+        InvalidInputError for a template that is not a webhook configuration.
+        """
+        live = [await self._kube.find(resource, self._settings.webhook_configuration) for _, resource in CONFIGURATIONS]
+        bundle = await self._certificates(_published(live))
+        if not self._settings.intercepted_namespaces:
+            self.registered = False
+            removed = [await self._remove(resource) for _, resource in CONFIGURATIONS]
+            return "removed" if any(removed) else "no namespaces to intercept"
+        if not bundle:
+            return f"waiting for ca.crt in Secret {self._settings.webhook_secret}"
+        if None in live and (problem := await self._unanswered(bundle)):
+            return f"waiting for the webhook: {problem}"
+        desired = [self._desired(name, bundle) for name, _ in CONFIGURATIONS]
+        changed = [await self._keep(*each) for each in zip(CONFIGURATIONS, live, desired, strict=True)]
+        self.registered = True
+        return "registered" if any(changed) else "unchanged"
+
+    async def _certificates(self, published: frozenset[str] | None) -> str:
+        """Make one step of renewal in mode `self`, and return the authorities to trust (PEM)."""
+        leaf = await self._kube.find(SECRETS, self._settings.webhook_secret, self._settings.namespace)
+        if self._settings.tls_mode != "self":
+            data = _decoded(leaf)
+            self.expires = _expiry(data.get("tls.crt", ""))
+            return "".join(certificates.split(data.get("ca.crt", "")))
+        authority = await self._kube.find(SECRETS, AUTHORITY_SECRET, self._settings.namespace)
+        chain = certificates.renew(
+            certificates.read(_decoded(authority), _decoded(leaf)), self._names(), published, self._clock()
+        )
+        await self._store(AUTHORITY_SECRET, "Opaque", authority, certificates.authority_data(chain))
+        if chain.leaf:
+            await self._store(self._settings.webhook_secret, "kubernetes.io/tls", leaf, certificates.leaf_data(chain))
+            self.expires = certificates.expiry(chain.leaf.certificate)
+        return chain.bundle
+
+    async def _store(self, name: str, kind: str, live: Json | None, data: Mapping[str, str]) -> None:
+        if live is not None and _decoded(live) == data:
+            return
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+        if live is not None:
+            await self._kube.replace(SECRETS, {**live, "data": encoded}, self._settings.namespace)
+        else:
+            labels = {"app.kubernetes.io/managed-by": "lineward-operator", "app.kubernetes.io/part-of": "lineward"}
+            metadata = {"name": name, "namespace": self._settings.namespace, "labels": labels}
+            body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "data": encoded}
+            await self._kube.create(SECRETS, body, self._settings.namespace)
+        _log.info("certificates stored", extra={"secret": name})
+
+    async def _unanswered(self, bundle: str) -> str:
+        """Return why the webhook Service does not answer TLS as the API server would ask, empty when it does."""
+        name = self._settings.webhook_service
+        service = await self._kube.find(SERVICES, name, self._settings.namespace)
+        if service is None:
+            return f"no Service {name}"
+        ports = service["spec"].get("ports") or [{"port": 443}]
+        try:
+            await self._probe(service["spec"].get("clusterIP", ""), int(ports[0]["port"]), self._names()[0], bundle)
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    def _desired(self, file: str, bundle: str) -> Json:
+        body = yaml.safe_load((self._folder / file).read_text())
+        if not isinstance(body, dict) or not isinstance(body.get("webhooks"), list):
+            raise InvalidInputError(Reason.REQUEST_INVALID, f"{file} is not a webhook configuration")
+        body["metadata"]["name"] = self._settings.webhook_configuration
+        for webhook in body["webhooks"]:
+            webhook["clientConfig"]["caBundle"] = base64.b64encode(bundle.encode()).decode()
+        return body
+
+    async def _keep(self, which: tuple[str, Resource], live: Json | None, desired: Json) -> bool:
+        if live is not None and not differs(desired, live):
+            return False
+        applied = await self._kube.apply(which[1], desired)
+        if differs(desired, applied):
+            metadata = {**desired["metadata"], "resourceVersion": applied["metadata"]["resourceVersion"]}
+            await self._kube.replace(which[1], {**desired, "metadata": metadata})
+        _log.info("webhook configuration written", extra={"configuration": which[0]})
+        return True
+
+    async def _remove(self, resource: Resource) -> bool:
+        return await self._kube.delete(resource, self._settings.webhook_configuration)
+
+    def _names(self) -> tuple[str, ...]:
+        service, namespace = self._settings.webhook_service, self._settings.namespace
+        host = f"{service}.{namespace}.svc"
+        return (host, f"{host}.cluster.local", f"{service}.{namespace}")
+
+
+def differs(desired: Any, live: Any) -> bool:
+    """Tell whether `live` lacks something of `desired` or narrows it; defaults the API server added do not count."""
+    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+        narrowed = any(live.get(field) and not desired.get(field) for field in NARROWING)
+        return narrowed or any(differs(value, live.get(key)) for key, value in desired.items() if value not in ({}, []))
+    if isinstance(desired, list) and isinstance(live, list):
+        return len(desired) != len(live) or any(map(differs, desired, live))
+    return bool(desired != live)
+
+
+async def handshake(host: str, port: int, name: str, bundle: str) -> None:
+    """Complete one TLS handshake, trusting only `bundle`. Raises OSError (ssl.SSLError is one) or TimeoutError."""
+    context = ssl.create_default_context(cadata=bundle)
+    async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+        writer.close()
+        await writer.wait_closed()
+
+
+def _published(live: list[Json | None]) -> frozenset[str] | None:
+    bundles = [
+        frozenset(certificates.split(_text(webhook.get("clientConfig", {}).get("caBundle", ""))))
+        for configuration in live
+        if configuration is not None
+        for webhook in configuration.get("webhooks") or ()
+    ]
+    return frozenset.intersection(*bundles) if bundles else None
+
+
+def _decoded(secret: Json | None) -> dict[str, str]:
+    return {key: _text(value) for key, value in ((secret or {}).get("data") or {}).items()}
+
+
+def _text(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _expiry(certificate: str) -> datetime | None:
+    try:
+        return certificates.expiry(certificate)
+    except ValueError:
+        return None
