@@ -31,8 +31,10 @@ format: $(STAMP) ## let ruff format and fix
 
 generate: $(STAMP) ## write what is made from other files: the chart's copies of crds/, docs/reference
 	$(BIN)/python charts/crds.py
+	$(BIN)/python charts/reference.py
 
-test: $(STAMP) ## unit and shell tests, under 3 minutes
+test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also builds Helm)
+	$(BIN)/python -m e2e.tools build helm
 	$(BIN)/python -m pytest tests
 
 e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)

@@ -1,1 +1,1 @@
-"""The admission webhook: decides on pods from what it has verified itself."""
+"""The admission webhook: gathers what a decision needs, asks the pure domain, applies its answer."""
