@@ -17,7 +17,8 @@ from kubernetes.aio import client, config
 
 from lineward.adapters import logs
 from lineward.domain import settings as settings_module
-from lineward.domain.errors import LinewardError
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.reasons import Reason
 from lineward.domain.settings import Settings
 from lineward_webhook import server
 from lineward_webhook.cache import Cache
@@ -119,7 +120,12 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> None:
 
 def _settings(path: Path) -> Settings:
     raw = yaml.safe_load(path.read_text())
-    return settings_module.parse(raw if raw is not None else {})
+    if not isinstance(raw, dict):
+        raise InvalidInputError(Reason.REQUEST_INVALID, "it is no mapping of settings")
+    settings = settings_module.parse(raw)
+    if not settings.sidecar_image:
+        raise InvalidInputError(Reason.REQUEST_INVALID, "sidecarImage is missing: there is nothing to inject")
+    return settings
 
 
 class Parser(argparse.ArgumentParser):

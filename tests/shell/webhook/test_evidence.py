@@ -1,0 +1,159 @@
+"""Evidence is verified once, in turns, in a process that may die."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+from tests.shell.webhook.fakeapi import running, until
+
+from lineward.domain import trustroot
+from lineward.domain.digest import Digest
+from lineward.domain.evidence import TrustRoot
+from lineward.domain.plan import Refusal
+from lineward.domain.reasons import Reason
+from lineward_webhook import evidence
+from lineward_webhook.evidence import EvidenceStore, Result
+from lineward_webhook.fairqueue import FairQueue
+
+ROOT = trustroot.make("default", "{}")
+REFUSED = Refusal(Reason.WRONG_IDENTITY, "x")
+
+
+def digest(number: int) -> Digest:
+    return Digest(number.to_bytes(32))
+
+
+def in_threads() -> Executor:
+    return ThreadPoolExecutor(1)
+
+
+async def test_a_bundle_is_verified_once() -> None:
+    seen: list[bytes] = []
+
+    def check(bundle: bytes, _: TrustRoot) -> Result:
+        seen.append(bundle)
+        return REFUSED
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        for _ in range(3):
+            store.want("ml", b"a", digest(1), ROOT)
+        await until(lambda: store.idle)
+        store.want("ml", b"a", digest(1), ROOT)
+        store.want("other", b"b", digest(2), ROOT)
+        await until(lambda: len(store.results) == 2)
+    assert seen == [b"a", b"b"]
+    assert store.results[digest(1), ROOT.digest] is REFUSED
+
+
+async def test_the_loop_goes_on_while_a_bundle_is_verified() -> None:
+    release = threading.Event()
+
+    def check(_: bytes, __: TrustRoot) -> Result:
+        release.wait(5)
+        return REFUSED
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        store.want("ml", b"a", digest(1), ROOT)
+        await asyncio.sleep(0.05)
+        assert not store.idle
+        assert store.results == {}
+        release.set()
+        await until(lambda: store.idle)
+
+
+async def test_a_bundle_that_ends_the_verifier_is_refused_and_the_next_one_is_not() -> None:
+    def check(bundle: bytes, _: TrustRoot) -> Result:
+        if bundle == b"bomb":
+            raise BrokenProcessPool
+        return REFUSED
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        store.want("ml", b"bomb", digest(1), ROOT)
+        store.want("ml", b"fine", digest(2), ROOT)
+        await until(lambda: len(store.results) == 2)
+    bomb = store.results[digest(1), ROOT.digest]
+    assert isinstance(bomb, Refusal)
+    assert bomb.reason is Reason.EVIDENCE_INVALID
+    assert store.results[digest(2), ROOT.digest] is REFUSED
+
+
+async def test_a_real_process_that_dies_is_replaced() -> None:
+    pools: list[Executor] = []
+
+    def executor() -> Executor:
+        pools.append(evidence.in_own_process())
+        return pools[-1]
+
+    store = EvidenceStore(executor)
+    async with running(store.run()):
+        store.want("ml", b"{}", digest(1), ROOT)
+        await until(lambda: len(store.results) == 1, 60)
+        for process in pools[0]._processes.values():  # type: ignore[attr-defined]
+            process.kill()
+            process.join()
+        store.want("ml", b"{}", digest(2), ROOT)
+        await until(lambda: len(store.results) == 2, 60)
+    assert len(pools) == 2
+    assert store.results[digest(1), ROOT.digest] == store.results[digest(2), ROOT.digest]
+
+
+async def test_a_verification_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "TIMEOUT", 0.05)
+    release = threading.Event()
+
+    def check(_: bytes, __: TrustRoot) -> Result:
+        release.wait(5)
+        return REFUSED
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        store.want("ml", b"a", digest(1), ROOT)
+        await until(lambda: bool(store.results))
+    release.set()
+    assert store.results[digest(1), ROOT.digest] != REFUSED
+
+
+def test_rubbish_is_a_refusal_not_an_exception() -> None:
+    for bundle in (b"", b"{}", b"\xff", b"[" * 100_000, b'{"a":1,"a":2}'):
+        assert isinstance(evidence.verify(bundle, ROOT), Refusal)
+
+
+def test_results_that_nothing_refers_to_are_forgotten() -> None:
+    store = EvidenceStore(in_threads)
+    store.results.update({(digest(i), ROOT.digest): REFUSED for i in range(3)})
+    store.keep_only({(digest(1), ROOT.digest), (digest(9), ROOT.digest)})
+    assert set(store.results) == {(digest(1), ROOT.digest)}
+
+
+def test_namespaces_take_turns() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for i in range(1000):
+        queue.put("noisy", f"n{i}", 0)
+    queue.put("quiet", "q", 0)
+    assert [queue.get(0), queue.get(0)] == ["n0", "q"]
+
+
+def test_a_namespace_that_has_spent_its_budget_waits_alone() -> None:
+    queue: FairQueue[str] = FairQueue(burst=2, rate=1)
+    for i in range(5):
+        queue.put("noisy", f"n{i}", 0)
+    assert [queue.get(0) for _ in range(3)] == ["n0", "n1", None]
+    queue.put("quiet", "q", 0)
+    assert [queue.get(0), queue.get(0), queue.get(1), queue.get(1)] == ["q", None, "n2", None]
+    assert len(queue) == 2
+
+
+def test_emptying_and_refilling_gives_no_new_budget() -> None:
+    queue: FairQueue[str] = FairQueue(burst=1, rate=0.1)
+    queue.put("noisy", "a", 0)
+    assert queue.get(0) == "a"
+    queue.put("noisy", "b", 0.1)
+    assert queue.get(0.1) is None
+    assert queue.get(10.1) == "b"
