@@ -32,8 +32,10 @@ RUN set -eu; \
     fi; \
     /opt/pip/bin/pip --python /opt/lineward/bin/python install --quiet --no-deps --no-index --root /app wheels/project/lineward-*.whl
 
-# Nothing is written at run time, so that the root file system can be read-only; no file belongs to the user.
+# Nothing is written at run time, so that the root file system can be read-only; no file belongs to the user. It is listed
+# in passwd because containerd would give an unlisted one root's group.
 FROM ${BASE_IMAGE} AS runtime
+RUN echo 'lineward:x:65532:65532:lineward:/nonexistent:/usr/sbin/nologin' >> /etc/passwd && echo 'lineward:x:65532:' >> /etc/group
 ENV PATH=/opt/lineward/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /
 USER 65532:65532

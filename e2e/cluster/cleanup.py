@@ -23,7 +23,8 @@ def remove(layout: Layout) -> None:
     _unmount(layout)
     network.remove(layout)
     cgroups.remove()
-    _remove_files(layout)
+    _remove_traces(layout)
+    _remove_state(layout)
 
 
 def leftovers(layout: Layout) -> list[str]:
@@ -64,17 +65,23 @@ def _unmount(layout: Layout) -> None:
             subprocess.run(["umount", "--lazy", str(point)], check=False, capture_output=True)
 
 
-def _remove_files(layout: Layout) -> None:
-    if left := _mounts(layout):
-        raise RuntimeError(f"{left[0]} can't be unmounted, so its folder is left as it is")
+def _remove_state(layout: Layout) -> None:
+    if _mounts(layout):  # removing through a mount would empty what is mounted there
+        return
     for path in layout.state.glob("*") if layout.state.exists() else ():
         if path != layout.pki:
             remove_path(path)
     remove_path(layout.run)
-    for path in _CNI_RESULTS.glob(f"{NETWORK_NAME}-*"):
+
+
+def _remove_traces(layout: Layout) -> None:
+    """Files that the daemons insist on having outside our folders."""
+    for path in _CNI_RESULTS.glob(f"{NETWORK_NAME}-*-eth0"):
+        sandbox = path.name.removeprefix(f"{NETWORK_NAME}-").removesuffix("-eth0")
         path.unlink(missing_ok=True)
+        (_CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
     for path in _CONTAINER_LOGS.glob("*.log"):
-        if path.is_symlink() and str(path.readlink()).startswith(f"{layout.state}/"):
+        if path.is_symlink() and path.readlink().is_relative_to(layout.state):
             path.unlink()
     for path in (*_SHIM_SOCKETS.glob("*"), *_DEVICE_PLUGINS.glob("*.sock")):
         if path.is_socket() and not _listening(path):

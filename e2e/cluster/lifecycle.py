@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,15 +66,22 @@ def up(layout: Layout, progress: Progress) -> None:
     prerequisites.ensure(NEEDS)
     folders = tools.build(TOOLS)
     with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"):
-        if status(layout).running:
-            progress.say("the cluster is already running")
+        if _runs_already(layout, progress):
             return
         if cleanup.leftovers(layout):
             progress.say("clearing away what an earlier cluster left")
             cleanup.remove(layout)
+            if left := cleanup.leftovers(layout):
+                raise NotPossibleError(f"an earlier cluster can't be cleared away: {', '.join(left)}")
         with _all_or_nothing(layout, progress):
             _refuse_taken_ports()
             _start(layout, folders, progress)
+
+
+def parts(layout: Layout) -> set[str]:
+    """Names of all daemons of a complete cluster."""
+    of_nodes = {f"{part}-{node.name}" for node in layout.nodes for part in ("containerd", "kubelet", "kube-proxy")}
+    return {"etcd", "apiserver", "controller-manager", "scheduler"} | of_nodes
 
 
 def down(layout: Layout, progress: Progress) -> list[str]:
@@ -85,6 +93,20 @@ def down(layout: Layout, progress: Progress) -> list[str]:
     left = cleanup.leftovers(layout)
     progress.say("nothing is left of the cluster" if not left else "some of it is left")
     return left
+
+
+def _runs_already(layout: Layout, progress: Progress) -> bool:
+    """Whether a complete cluster runs; one that merely answers slowly is waited for, never cleared away."""
+    alive = {process.name for process in processes.recorded(layout) if processes.alive(process)}
+    if not parts(layout) <= alive:
+        return False
+    deadline = progress.seconds + _READY_SECONDS
+    while not status(layout).running:
+        if progress.seconds > deadline:
+            raise NotPossibleError("all parts run, but they don't get ready; look at the logs, then: make cluster-down")
+        time.sleep(0.5)
+    progress.say("the cluster is already running")
+    return True
 
 
 def _start(layout: Layout, folders: dict[str, Path], progress: Progress) -> None:

@@ -22,6 +22,7 @@ def run(*arguments: str | Path, folder: Path | None = None) -> str:
         ImageError: it failed.
     """
     options = ["--root", str(store()), "--runroot", "/run/lineward-buildah", "--storage-driver", "overlay"]
+    options += ["--storage-opt", "overlay.skip_mount_home=true"]  # a mount of its own would outlive the build
     command = ["buildah", *options, *(str(argument) for argument in arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
