@@ -1,5 +1,6 @@
 """Python packages for the images, fetched and built outside, so that a build inside needs no network."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -88,7 +89,8 @@ def _pins_anything(file: Path) -> bool:
 
 def _pip(*arguments: str | Path) -> None:
     command = [str(_python()), "-m", "pip", "--quiet", *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"LINEWARD_NATIVE": "require"}  # an image without the compiled engine would hash slowly
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ImageError(f"pip {arguments[0]} failed:\n" + "\n".join(done.stderr.strip().splitlines()[-15:]))
 
