@@ -2,7 +2,7 @@
 #
 # BASE_IMAGE is any Debian with Python 3.11 and its venv module. Where the build context has a folder wheels/, all packages
 # come from it and nothing is fetched; else they come from the configured index. Hashes are checked either way.
-ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS pip
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/lineward

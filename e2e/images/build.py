@@ -93,7 +93,9 @@ def _build_now(image: Image, archive: Archive) -> None:
         _fill(context, image)
         stage = ["--target", image.target] if image.target else []
         arguments = ["--build-arg", f"BASE_IMAGE={base_image}", *stage, "--tag", image.reference]
-        buildah.run("bud", "--isolation", "chroot", "--layers", "--force-rm", "--quiet", *arguments, context, folder=context)
+        buildah.run(
+            "bud", "--isolation", "chroot", "--layers", "--force-rm", "--quiet", *arguments, context, folder=context
+        )
         part = archive.path.with_suffix(".part")
         part.unlink(missing_ok=True)
         buildah.run("push", "--quiet", image.reference, f"docker-archive:{part}:{image.reference}")

@@ -5,17 +5,19 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
 from pathlib import Path
 
-from e2e import cache
+from e2e import cache, prerequisites
 from e2e.images.buildah import ImageError
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = ("core", "operator", "ledger", "sidecar")
 PYTHON = "3.11"
 _BUILD_REQUIREMENTS = REPOSITORY / "requirements" / "build.txt"
+_NEEDS = {"gcc": "gcc", f"{sysconfig.get_path('include')}/Python.h": "python3-dev"}
 _GLIBC = ("2_36", "2_34", "2_28", "2_17", "2_12", "2_5")
 _SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
@@ -49,6 +51,7 @@ def project() -> Path:
     """
     folder = cache.root() / "wheels" / f"lineward-{sources_key()}"
     if not folder.is_dir():
+        prerequisites.ensure(_NEEDS)
         with tempfile.TemporaryDirectory(prefix=".wheels-", dir=_folder("wheels")) as scratch:
             output, source = Path(scratch) / "out", Path(scratch) / "src"
             _copy_sources(source)
