@@ -120,10 +120,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries that are neighbours, still encoded; equal bodies hold equal entries."""
+    """Entries that are neighbours, still encoded, and their leaf hashes, joined. Equal bodies hold equal entries."""
 
     body: bytes
     entries: int
+    leaves: bytes
 
 
 def invalid(message: str) -> InvalidInputError:

@@ -73,7 +73,7 @@ class ManifestReader:
         self._check_ends(leaves, lengths[0], len(body))
         self._frontier.extend(leaves)
         self._index += INDEX.pack(len(body), count, hashlib.sha256(body).digest())
-        return Page(body, count)
+        return Page(body, count, leaves)
 
     def _check_entries(self, body: bytes) -> array[int]:
         lengths = array("I")

@@ -30,10 +30,10 @@ class Pager:
     that is inserted changes one page or two and not all that follow.
     """
 
-    def __init__(self, emit: Callable[[bytes, int], None]) -> None:
-        """`emit` takes a page's body and its number of entries."""
+    def __init__(self, emit: Callable[[Page], None]) -> None:
         self._emit = emit
         self._body = bytearray()
+        self._leaves = bytearray()
         self._entries = 0
 
     def extend(self, blob: bytes, lengths: bytes, leaves: bytes) -> None:
@@ -46,27 +46,30 @@ class Pager:
             last = mark + 1 if mark >= 0 else len(marks)
             length = sum(sizes[first:last])
             if self._entries + last - first > MAX_PAGE_ENTRIES or len(self._body) + length > MAX_PAGE_BYTES:
-                self._add_singly(blob, position, sizes[first:last])
+                self._add_singly(blob, position, sizes[first:last], leaves[first * HASH_BYTES : last * HASH_BYTES])
             else:
                 self._body += blob[position : position + length]
+                self._leaves += leaves[first * HASH_BYTES : last * HASH_BYTES]
                 self._entries += last - first
             if mark >= 0:
                 self.flush()
             first, position = last, position + length
 
-    def _add_singly(self, blob: bytes, position: int, sizes: memoryview[int]) -> None:
-        for size in sizes:
+    def _add_singly(self, blob: bytes, position: int, sizes: memoryview[int], leaves: bytes) -> None:
+        for at, size in enumerate(sizes):
             if self._entries == MAX_PAGE_ENTRIES or len(self._body) + size > MAX_PAGE_BYTES:
                 self.flush()
             self._body += blob[position : position + size]
+            self._leaves += leaves[at * HASH_BYTES : (at + 1) * HASH_BYTES]
             self._entries += 1
             position += size
 
     def flush(self) -> None:
         """End the page, unless it is empty."""
         if self._entries:
-            self._emit(bytes(self._body), self._entries)
+            self._emit(Page(bytes(self._body), self._entries, bytes(self._leaves)))
             self._body.clear()
+            self._leaves.clear()
             self._entries = 0
 
 
@@ -130,12 +133,12 @@ class ManifestWriter:
             Digest(root), Digest(self._digest.digest()), self._position, self._files, self._bytes, self.parameters
         )
 
-    def _page(self, body: bytes, entries: int) -> None:
-        self._index += INDEX.pack(len(body), entries, hashlib.sha256(body).digest())
-        self._write(PAGE.pack(b"P", len(body), entries))
-        self._write(body)
+    def _page(self, page: Page) -> None:
+        self._index += INDEX.pack(len(page.body), page.entries, hashlib.sha256(page.body).digest())
+        self._write(PAGE.pack(b"P", len(page.body), page.entries))
+        self._write(page.body)
         if self._page_sink:
-            self._page_sink(Page(body, entries))
+            self._page_sink(page)
 
     def _write(self, data: bytes) -> None:
         self._digest.update(data)
