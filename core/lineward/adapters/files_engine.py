@@ -153,24 +153,28 @@ class Engine:
         Raises TreeError, for the first path in order that something is wrong with, and LinewardError(EngineFault)
         where a digest is not the one that hashlib finds.
         """
-        self._started = time.monotonic()
         try:
-            for batch in self._batches(tree):
-                self._submit(batch)
-                self._pending.append(batch)
-                if len(self._pending) > BATCHES_AHEAD:
-                    yield from self._finish(self._pending[0])
-                    self._pending.popleft()
-            while self._pending:
-                yield from self._finish(self._pending[0])
-                self._pending.popleft()
+            yield from self.hash_runs(tree.walk())
         finally:
             tree.close()
+
+    def hash_runs(self, items: Iterator[Run | Entry]) -> Iterator[Encoded]:
+        """`hash` for items that are already at hand."""
+        self._started = time.monotonic()
+        for batch in self._batches(items):
+            self._submit(batch)
+            self._pending.append(batch)
+            if len(self._pending) > BATCHES_AHEAD:
+                yield from self._finish(self._pending[0])
+                self._pending.popleft()
+        while self._pending:
+            yield from self._finish(self._pending[0])
+            self._pending.popleft()
         self._tick(final=True)
 
-    def _batches(self, tree: Tree) -> Iterator[_Batch]:
+    def _batches(self, items: Iterator[Run | Entry]) -> Iterator[_Batch]:
         batch = _Batch()
-        for item in tree.walk():
+        for item in items:
             for part in _cut(item):
                 batch.add(part)
                 if batch.full:

@@ -89,6 +89,8 @@ class Tree:
 
     path: Path
     profile: Profile
+    prefix: bytes = b""
+    """Where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
     _open: set[Directory] = field(default_factory=set)
 
     def walk(self) -> Iterator[Run | Entry]:
@@ -142,7 +144,7 @@ class Tree:
             message = f"{self.path} cannot be opened: {error.strerror}"
             raise LinewardError(Reason.UNREADABLE, message) from error
         refuse_mounts_below(fd)
-        return self._level(fd, b"")
+        return self._level(fd, self.prefix)
 
     def _level(self, fd: int, prefix: bytes) -> _Level:
         directory = Directory(fd, prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from lineward.cli import manifest_file, manifest_tree
+from lineward.cli import manifest_file, manifest_proof, manifest_tree
 from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
@@ -28,6 +28,8 @@ def _parser(prog: str) -> Parser:
     _verify(_command(commands, "verify", "compare a folder with a root or a manifest", manifest_tree.verify))
     _show(_command(commands, "show", "check a manifest file and print what it says", manifest_file.show))
     _diff(_command(commands, "diff", "list what differs between two manifests", manifest_file.diff))
+    _prove(_command(commands, "prove", "prove that a file or folder is part of a set", manifest_proof.prove))
+    _check(_command(commands, "check-proof", "check a proof against a signed root", manifest_proof.check_proof))
     return parser
 
 
@@ -40,6 +42,12 @@ def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str,
 
 def _tree_arguments(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIR")
+    _parameter_arguments(parser)
+    parser.add_argument("--workers", type=_positive, metavar="N", help="threads (default: what the CPU quota allows)")
+    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
+
+
+def _parameter_arguments(parser: Parser) -> None:
     parser.add_argument("--profile", choices=[str(p) for p in Profile], help="what counts (default: portable)")
     parser.add_argument(
         "--chunk-size",
@@ -47,8 +55,6 @@ def _tree_arguments(parser: Parser) -> None:
         metavar="SIZE",
         help=f"power of two; files above it are hashed in parts (default: {DEFAULT_CHUNK_BYTES // 1024**2}MiB)",
     )
-    parser.add_argument("--workers", type=_positive, metavar="N", help="threads (default: what the CPU quota allows)")
-    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
 
 
 def _create(parser: Parser) -> None:
@@ -61,6 +67,9 @@ def _verify(parser: Parser) -> None:
     parser.add_argument("--root", type=_digest, metavar="sha256:HEX", help="the root that the folder must have")
     parser.add_argument("--manifest", metavar="FILE", help="names what differs; only believed if it fits the root")
     parser.add_argument("--manifest-digest", type=_digest, metavar="sha256:HEX", help="digest the manifest must have")
+    parser.add_argument(
+        "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
+    )
     parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
 
 
@@ -73,6 +82,20 @@ def _diff(parser: Parser) -> None:
     parser.add_argument("before", metavar="OLD")
     parser.add_argument("after", metavar="NEW")
     parser.add_argument("--max-names", type=_count, default=1000, metavar="N", help="list the first N (default: 1000)")
+
+
+def _prove(parser: Parser) -> None:
+    parser.add_argument("manifest", metavar="FILE")
+    parser.add_argument("path", metavar="PATH", help="a file, or a folder with everything below it")
+    parser.add_argument("--out", metavar="FILE", help="where to write the proof (default: standard output)")
+
+
+def _check(parser: Parser) -> None:
+    parser.add_argument("proof", metavar="PROOF")
+    parser.add_argument("--root", type=_digest, required=True, metavar="sha256:HEX", help="the signed root")
+    parser.add_argument("--data", metavar="PATH", help="the file or folder that the proof is about")
+    _parameter_arguments(parser)
+    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
 
 
 def _digest(text: str) -> Digest:

@@ -70,12 +70,13 @@ def verify(arguments: argparse.Namespace) -> int:
             parameters,
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
+            directory=os.fsencode(arguments.directory.strip("/")),
             max_names=arguments.max_names,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
         )
     end_progress(arguments.progress)
-    show(_comparison_value(comparison, root), _comparison_rows(comparison, root), arguments.output)
+    show(comparison_value(comparison, root), comparison_rows(comparison, root), arguments.output)
     return _EXITS[comparison.outcome]
 
 
@@ -108,7 +109,8 @@ def change_value(change: Change) -> dict[str, str]:
     return {"kind": str(change.kind), "path": printable(change.path)}
 
 
-def _comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
+def comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
+    """A comparison as JSON."""
     return {
         "outcome": str(comparison.outcome),
         "reason": str(comparison.reason),
@@ -125,7 +127,8 @@ def _comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
     }
 
 
-def _comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str]]:
+def comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str]]:
+    """A comparison for people."""
     rows = [("outcome", str(comparison.outcome).upper()), ("expected", str(root))]
     if comparison.observed:
         rows.append(("observed", str(comparison.observed)))

@@ -76,6 +76,15 @@ def compare(before: Iterator[Page], after: Iterator[Page]) -> Iterator[Change]:
             new.advance()
 
 
+def below(pages: Iterator[Page], directory: bytes) -> Iterator[Page]:
+    """Only what the pages hold below a directory, with the paths of the whole; reads all pages."""
+    prefix = directory + b"/"
+    for page in pages:
+        kept = [entry.encode() for entry in decode_all(page.body) if entry.path.startswith(prefix)]
+        if kept:
+            yield Page(b"".join(kept), len(kept), b"")
+
+
 def _change(before: Entry | None, after: Entry | None) -> Change:
     some = before or after
     if some is None:

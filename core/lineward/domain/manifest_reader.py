@@ -65,6 +65,11 @@ class ManifestReader:
                 raise invalid("the manifest has too many pages")
             yield self._page(self._read(length), count)
 
+    @property
+    def totals(self) -> Totals:
+        """What has been read so far."""
+        return Totals(self._entries, self._files, self._bytes)
+
     def _page(self, body: bytes, count: int) -> Page:
         lengths = self._check_entries(body)
         if len(lengths) != count:
@@ -102,7 +107,7 @@ class ManifestReader:
             raise invalid("the index does not fit the pages")
         trailer, position, root = FOOTER.unpack(self._read(FOOTER.size))
         totals = Totals.decode(trailer)
-        if position != index_at or totals != Totals(self._entries, self._files, self._bytes):
+        if position != index_at or totals != self.totals:
             raise invalid("the footer does not fit the pages")
         self._frontier.append(leaf_hash(trailer))
         if root != self._frontier.root():

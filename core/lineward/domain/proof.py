@@ -162,7 +162,11 @@ def decode(text: bytes) -> Proof:
         raw = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates)
         kind = raw.pop("format")
         fields: dict[str, Any] = {name: _FIELDS[name](value) for name, value in raw.items()}
-        return {INCLUSION: InclusionProof, RANGE: RangeProof}[kind](**fields)
+        if kind == INCLUSION:
+            return InclusionProof(**fields)
+        if kind == RANGE:
+            return RangeProof(**fields)
+        raise ValueError("another format")
     except InvalidInputError as error:
         raise _invalid(error.message) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -254,7 +258,7 @@ def _bytes(value: Any) -> bytes:
 
 def _hashes(value: Any) -> tuple[bytes, ...]:
     if not isinstance(value, list):
-        raise ValueError("not a list of hashes")  # noqa: TRY004 - one kind of error for all that is malformed
+        raise ValueError("not a list of hashes")
     return tuple(Digest(_bytes(item)).raw for item in value)
 
 

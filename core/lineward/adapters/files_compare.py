@@ -1,0 +1,242 @@
+"""Compare a folder with a signed root, whole or a part of it, and name what differs where a manifest is at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from lineward.adapters.files_engine import Engine, Progress
+from lineward.adapters.files_tree import Tree, TreeError
+from lineward.domain.changes import Change, ChangeKind, Changes, below, compare
+from lineward.domain.digest import Digest
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.manifest import Page, Parameters
+from lineward.domain.manifest_reader import ManifestReader
+from lineward.domain.manifest_writer import ManifestWriter
+from lineward.domain.proof import Proof, RangeCheck, RangeProof, prove
+from lineward.domain.reasons import Reason
+
+ProgressCallback = Callable[[Progress], None]
+MAX_NAMES = 20
+
+DEFINITE = {Reason.SPECIAL_FILE, Reason.EMPTY_DIRECTORY, Reason.EMPTY_DATASET}
+"""What no signed set of the profile can hold, so that its presence is a difference and not a doubt."""
+NO_MANIFEST = "no manifest at hand, so what differs has no name"
+
+
+class Outcome(StrEnum):
+    """What a comparison found."""
+
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A folder against a root. `files` and `bytes` are what was hashed, `seconds` how long it took.
+
+    `observed` is None where the folder has no root (see `reason`). `changes` are the first differing entries and
+    `counts` all of them by kind; both are empty unless a manifest was at hand and trusted, else `note` says why not.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    observed: Digest | None
+    files: int
+    bytes: int
+    seconds: float
+    changes: tuple[Change, ...] = ()
+    counts: Mapping[ChangeKind, int] = field(default_factory=dict)
+    note: str = ""
+
+
+def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
+    path: str | os.PathLike[str],
+    root: Digest,
+    parameters: Parameters | None = None,
+    *,
+    manifest: BinaryIO | None = None,
+    manifest_digest: Digest | None = None,
+    directory: bytes = b"",
+    proof: RangeProof | None = None,
+    max_names: int = MAX_NAMES,
+    progress: ProgressCallback | None = None,
+    workers: int | None = None,
+) -> Comparison:
+    """Hash everything below `path` and compare it with the signed `root`; never raises for what the folder holds.
+
+    The verdict depends on the root alone. A manifest only names what differs, and is believed only if its bytes have
+    `manifest_digest`, or, where that is None, if its entries have `root`.
+
+    Where `path` is not the whole set but its `directory` (bytes, such as b"train/images", no slash at the end), what
+    is not there is made up for by a range `proof`, or by one made from the manifest, which must then be seekable.
+    """
+    parameters = parameters or Parameters()
+    if proof and not directory:
+        directory = proof.directory
+    try:
+        check = _range_check(manifest, manifest_digest, directory, proof)
+    except (LinewardError, OSError) as error:
+        reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
+        return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0)
+    prefix = directory + b"/" if directory else b""
+    observation = _Observation(parameters, Tree(Path(path), parameters.profile, prefix), check)
+    naming = _Naming(manifest, root, manifest_digest, directory, Changes(max_names))
+    with Engine(parameters, workers, progress) as engine:
+        try:
+            naming.run(observation, engine)
+            observation.drain(engine)
+        except LinewardError as error:
+            return _not_hashed(error, observation, engine.seconds)
+        return _result(root, observation, naming, engine.seconds)
+
+
+def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
+    """Prove what the manifest has at `path`: an entry, or everything below a directory. The file must be seekable.
+
+    Raises InvalidInputError(ManifestInvalid, RequestInvalid) and OSError.
+    """
+    manifest.seek(0)
+    reader = ManifestReader(manifest)
+    for _ in reader.pages():
+        pass
+
+    def pages() -> Iterator[Page]:
+        manifest.seek(0)
+        return ManifestReader(manifest).pages()
+
+    return prove(pages, reader.parameters, reader.totals, path)
+
+
+def _range_check(
+    manifest: BinaryIO | None, digest: Digest | None, directory: bytes, proof: RangeProof | None
+) -> RangeCheck | None:
+    if not directory:
+        return None
+    if not proof:
+        if not manifest:
+            raise InvalidInputError(Reason.PROOF_INVALID, "a part of a set needs a manifest or a range proof")
+        proof = _proof_from(manifest, digest, directory)
+    if proof.directory != directory:
+        raise InvalidInputError(Reason.PROOF_INVALID, "the proof is about another directory")
+    return proof.check()
+
+
+def _proof_from(manifest: BinaryIO, digest: Digest | None, directory: bytes) -> RangeProof:
+    manifest.seek(0)
+    reader = ManifestReader(manifest)
+    for _ in reader.pages():
+        pass
+    if digest and reader.summary and reader.summary.manifest != digest:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest is not the signed one")
+    proof = prove_path(manifest, directory)
+    manifest.seek(0)
+    if not isinstance(proof, RangeProof):
+        raise InvalidInputError(Reason.PROOF_INVALID, "the signed set has a file where a folder was expected")
+    return proof
+
+
+class _Observation:
+    """The folder's own manifest, page by page as it is being hashed; not stored."""
+
+    def __init__(self, parameters: Parameters, tree: Tree, check: RangeCheck | None) -> None:
+        self._waiting: list[Page] = []
+        self.writer = ManifestWriter(parameters, None, self._waiting.append)
+        self._tree = tree
+        self._check = check
+        self._pages: Iterator[Page] | None = None
+        self.finished = False
+        self.root: Digest | None = None
+        """Root of the whole set; None where a directory of it has another number of entries."""
+
+    def pages(self, engine: Engine) -> Iterator[Page]:
+        """The pages in order; one pass, which further calls go on with."""
+        if self._pages is None:
+            self._pages = self._hash(engine)
+        return self._pages
+
+    def _hash(self, engine: Engine) -> Iterator[Page]:
+        for part in engine.hash(self._tree):
+            leaves = self.writer.extend(part.blob, part.lengths, part.files, part.bytes)
+            if self._check:
+                self._check.feed(leaves)
+            yield from self._waiting
+            self._waiting.clear()
+        if not self.writer.totals.entries:
+            raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
+        summary = self.writer.finish()
+        self.root = self._check.root() if self._check else summary.root
+        self.finished = True
+        yield from self._waiting
+
+    def drain(self, engine: Engine) -> None:
+        """Hash what has not been yet; raises TreeError(Unreadable) where that came to no end."""
+        for _ in self.pages(engine):
+            pass
+        if not self.finished:
+            raise TreeError(Reason.UNREADABLE, b"", "could not be read to its end")
+
+
+@dataclass(slots=True)
+class _Naming:
+    """Compares with a manifest while hashing; `note` says why its names must not be used, empty if they may."""
+
+    manifest: BinaryIO | None
+    root: Digest
+    digest: Digest | None
+    directory: bytes
+    changes: Changes
+    note: str = NO_MANIFEST
+
+    def run(self, observation: _Observation, engine: Engine) -> None:
+        if self.manifest:
+            self.note = self._compare(self.manifest, observation, engine)
+
+    def _compare(self, manifest: BinaryIO, observation: _Observation, engine: Engine) -> str:
+        try:
+            reader = ManifestReader(manifest)
+            if reader.parameters != observation.writer.parameters:
+                return "the manifest was made with other parameters, so what differs has no name"
+            signed = below(reader.pages(), self.directory) if self.directory else reader.pages()
+            for change in compare(signed, observation.pages(engine)):
+                self.changes.add(change)
+        except (InvalidInputError, OSError) as error:
+            return f"the manifest cannot be used, so what differs has no name: {error}"
+        summary = reader.summary
+        trusted = summary and (summary.manifest == self.digest if self.digest else summary.root == self.root)
+        return "" if trusted else "the manifest is not the signed one, so what differs has no name"
+
+
+def _result(root: Digest, observation: _Observation, naming: _Naming, seconds: float) -> Comparison:
+    totals, observed = observation.writer.totals, observation.root
+    if observed == root:
+        return Comparison(Outcome.EQUAL, Reason.VERIFIED, "equal", observed, totals.files, totals.size, seconds)
+    found = () if naming.note else tuple(naming.changes.first)
+    counts = {} if naming.note else dict(naming.changes.counts)
+    message = "; ".join(map(str, found[:3]))
+    if not message:
+        message = f"the folder has root {observed}" if observed else "the folder has another number of entries"
+    return Comparison(
+        Outcome.DIFFERS,
+        Reason.CONTENT_DIFFERS,
+        message,
+        observed,
+        totals.files,
+        totals.size,
+        seconds,
+        found,
+        counts,
+        naming.note,
+    )
+
+
+def _not_hashed(error: LinewardError, observation: _Observation, seconds: float) -> Comparison:
+    outcome = Outcome.DIFFERS if error.reason in DEFINITE else Outcome.UNKNOWN
+    totals = observation.writer.totals
+    return Comparison(outcome, error.reason, error.message, None, totals.files, totals.size, seconds)
