@@ -113,7 +113,8 @@ def assemble(pages: list[list[bytes]], head: bytes, **changed: Any) -> bytes:
     at = len(body) + changed.get("offset", 0)
     body += b"I" + len(index).to_bytes(4, "big") + changed.get("count", len(pages)).to_bytes(4, "big") + index
     root: bytes = changed.get("root", other.mth([head, *leaves, totals]))
-    return body + totals + at.to_bytes(8, "big") + root + bytes(changed.get("tail", b""))
+    body += totals + at.to_bytes(8, "big") + root
+    return bytes(body + changed.get("tail", b""))
 
 
 def faults() -> dict[str, bytes]:
