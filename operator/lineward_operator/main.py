@@ -49,6 +49,8 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     if args.kubeconfig:
         os.environ["KUBECONFIG"] = args.kubeconfig
+    # Without it kopf asks for the user's name, which a container's uid need not have.
+    os.environ.setdefault("POD_ID", socket.gethostname())
     logs.configure(verbose=args.verbose)
     sys.exit(asyncio.run(args.command(args, settings)))
 
