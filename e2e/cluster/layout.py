@@ -95,4 +95,10 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        return self.state.parent / "cluster.lock"
+        """One for the machine, whatever the cache: bridge, ports and control group exist once."""
+        return self.run.with_suffix(".lock")
+
+    @property
+    def owner(self) -> Path:
+        """Holds the state folder of the cluster that is on this machine."""
+        return self.run / "owner"

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e import cache, prerequisites, tools
@@ -66,6 +66,7 @@ def up(layout: Layout, progress: Progress) -> None:
     prerequisites.ensure(NEEDS)
     folders = tools.build(TOOLS)
     with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"):
+        clear_foreign(layout)
         if _runs_already(layout, progress):
             return
         if cleanup.leftovers(layout):
@@ -89,10 +90,30 @@ def down(layout: Layout, progress: Progress) -> list[str]:
     if os.geteuid() != 0:
         raise NotPossibleError("stopping the cluster needs root: sudo -E python3 -m e2e.cluster down")
     with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"), _uninterrupted():
+        clear_foreign(layout)
         cleanup.remove(layout)
     left = cleanup.leftovers(layout)
     progress.say("nothing is left of the cluster" if not left else "some of it is left")
     return left
+
+
+def clear_foreign(layout: Layout) -> None:
+    """Clear away what a cluster with another cache folder left on this machine.
+
+    Raises:
+        NotPossibleError: it still runs.
+    """
+    if not layout.owner.exists():
+        return
+    other = replace(layout, state=Path(layout.owner.read_text()))
+    if other == layout:
+        return
+    if any(processes.alive(process) for process in processes.recorded(other)):
+        raise NotPossibleError(
+            f"a cluster with its state in {other.state} runs on this machine; stop it first:"
+            f" LINEWARD_CACHE={other.state.parent.parent} python3 -m e2e.cluster down"
+        )
+    cleanup.remove(other)
 
 
 def _runs_already(layout: Layout, progress: Progress) -> bool:
@@ -110,6 +131,8 @@ def _runs_already(layout: Layout, progress: Progress) -> bool:
 
 
 def _start(layout: Layout, folders: dict[str, Path], progress: Progress) -> None:
+    layout.run.mkdir(parents=True, exist_ok=True)
+    layout.owner.write_text(str(layout.state))
     layout.config.mkdir(parents=True, exist_ok=True)
     pki.issue(layout)
     for user in ("controller-manager", "scheduler", "kube-proxy"):

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 
 from e2e.prerequisites import MissingPrerequisiteError
@@ -10,6 +11,7 @@ from e2e.tools import BuildError, DescriptionError, build, load_all
 
 def main() -> int:
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         match arguments.command:
             case "build":

@@ -1,7 +1,9 @@
 """Builds a tool into the cache: atomic, safe beside another builder, with progress."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ from e2e import cache, prerequisites
 from e2e.tools.description import DescriptionError, Tool, go_name, load_all
 
 _QUIET_SECONDS = 15.0
+_OLDEST_GO = 21
 
 
 class BuildError(RuntimeError):
@@ -45,12 +48,28 @@ def binary(name: str) -> Path:
 def _ensure(tool: Tool) -> Path:
     if tool.built:
         return tool.output
-    prerequisites.ensure({"go": "golang-go"} | tool.needs)
+    _require_go()
+    prerequisites.ensure(tool.needs)
     lock = cache.root() / "bin" / f".{tool.name}.lock"
     with cache.locked(lock, f"{tool.name}: another process is building it, waiting"):
         if not tool.built:
             _build_now(tool)
     return tool.output
+
+
+def _require_go() -> None:
+    """A Go that understands our go.mod files; from 1.21 on it fetches the release that they name by itself."""
+    try:
+        said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        said = ""
+    release = re.match(r"go1\.(\d+)", said)
+    if release is None or int(release[1]) < _OLDEST_GO:
+        found = f"found {said.strip()}" if said else "found none"
+        raise prerequisites.MissingPrerequisiteError(
+            f"Go 1.26 is needed to build Kubernetes ({found}); install a current release from the Go project,"
+            " or on Debian 12: apt-get install -t bookworm-backports golang-go"
+        )
 
 
 def _build_now(tool: Tool) -> None:
@@ -76,7 +95,7 @@ def _go_build(tool: Tool, folder: Path) -> None:
         said = _follow(tool.name, go)
     finally:
         if go.poll() is None:
-            go.terminate()
+            go.send_signal(signal.SIGINT)  # on SIGTERM go would leave its work folder
             go.wait()
     if go.returncode:
         raise BuildError(f"{tool.name}: go build failed\n" + "\n".join(said[-20:]))

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from e2e.cluster import processes
+from e2e.cluster import lifecycle, processes
 from e2e.cluster.layout import Layout
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -89,3 +89,13 @@ def test_output_goes_to_the_log(layout: Layout) -> None:
 
 def test_this_process_is_seen_as_running() -> None:
     assert processes.started(os.getpid())
+
+
+def test_a_running_cluster_of_another_cache_is_left_alone(layout: Layout, tmp_path: Path) -> None:
+    process = processes.start(layout, "etcd", SLEEP)
+    layout.run.mkdir()
+    layout.owner.write_text(str(layout.state))
+    lifecycle.clear_foreign(layout)
+    with pytest.raises(lifecycle.NotPossibleError, match=str(layout.state)):
+        lifecycle.clear_foreign(replace(layout, state=tmp_path / "other"))
+    assert processes.alive(process)

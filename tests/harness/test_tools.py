@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from e2e import cache
-from e2e.tools import DescriptionError, load, load_all
+from e2e.prerequisites import MissingPrerequisiteError
+from e2e.tools import DescriptionError, build, load, load_all
 from e2e.tools.description import FILE, go_name
 
 GO_MOD = "module lineward.dev/e2e/tools/thing\n\ngo 1.26.0\n\nrequire example.com/thing/v2 v2.3.4\n"
@@ -92,3 +93,14 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache.root() == tmp_path / "xdg" / "lineward"
     monkeypatch.setenv("LINEWARD_CACHE", str(tmp_path / "own"))
     assert cache.root() == tmp_path / "own" / "lineward"
+
+
+@pytest.mark.parametrize("said", ["", "go1.19.8", "devel"])
+def test_a_go_that_is_too_old_is_named(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "go"
+    program.write_text(f"#!/bin/sh\necho {said}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("LINEWARD_CACHE", str(tmp_path))
+    with pytest.raises(MissingPrerequisiteError, match=r"Go 1\.26"):
+        build(["pause"])
