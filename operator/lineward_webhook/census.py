@@ -33,7 +33,8 @@ def facts(raw: Mapping[str, Any]) -> PodFacts | None:
         plan = promised(raw)
     except Exception:  # noqa: BLE001 - no tenant's pod may stop the watch
         return PodFacts(writes=_claims(raw))
-    writes = {volume.claim for volume in pod.volumes if volume.claim and is_written(pod, [volume])}
+    used = podspec.usage(pod)
+    writes = {volume.claim for volume in pod.volumes if volume.claim and is_written(used, [volume])}
     reads = {volume.claim for volume in plan.volumes if volume.claim} if plan else set()
     enforced = plan is not None and plan.mode == Mode.ENFORCE.value
     return PodFacts(tuple(sorted(writes)), tuple(sorted(reads)), enforced)

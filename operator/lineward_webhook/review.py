@@ -19,14 +19,17 @@ from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.injection import inject, patch, strip, without_ours
 from lineward.domain.plan import Refusal
 from lineward.domain.podspec import Pod
+from lineward.domain.policy import Mode
 from lineward.domain.reasons import Reason
 from lineward.domain.settings import Settings
-from lineward.domain.update import judge_update
+from lineward.domain.update import judge_update, promised
 from lineward.domain.world import World
 from lineward_webhook import metrics
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_UID = 128
+_OPERATIONS = {"CREATE": "validate-create", "UPDATE": "validate-update"}
+"""Labels come from these, for anybody in the cluster can send a request."""
 Json = dict[str, Any]
 _log = logging.getLogger("lineward.webhook")
 _NOBODY = Pod({}, {}, podspec.Owner(), (), ())
@@ -153,7 +156,7 @@ def write(request: Request, answer: Answer) -> Json:
 
 def record(request: Request, answer: Answer, path: str) -> None:
     """Count what was answered, and log what was refused or would have been."""
-    operation = path if path == "mutate" else f"{path}-{request.operation.lower()[:10]}"
+    operation = path if path == "mutate" else _OPERATIONS.get(request.operation, "validate-other")
     decision = "denied" if answer.denials else "patched" if answer.patch else "allowed"
     reason = (answer.denials or answer.recorded or (Refusal(Reason.VERIFIED, ""),))[0].reason
     metrics.REQUESTS.labels(operation, decision, answer.mode, reason.value).inc()
@@ -191,7 +194,11 @@ def _decide(request: Request, cluster: Surroundings, settings: Settings) -> tupl
 def _updated(request: Request) -> Answer:
     if request.old is None:
         raise InvalidInputError(Reason.REQUEST_INVALID, "an UPDATE without its old object")
-    return Answer(denials=judge_update(request.old, request.pod), pod=podspec.parse(request.pod))
+    denials = judge_update(request.old, request.pod)
+    plan = promised(request.old)
+    return Answer(
+        denials, pod=podspec.parse(request.pod), mode=plan.mode if plan and plan.mode in list(Mode) else "none"
+    )
 
 
 def _mode(decision: Decision) -> str:

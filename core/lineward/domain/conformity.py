@@ -96,7 +96,7 @@ def _same_container(there: Mapping[str, Any], wanted: Mapping[str, Any], setting
 def _same_resources(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     try:
         return injected_resources.same(wanted["resources"], there.get("resources") or {})
-    except (InvalidInputError, AttributeError):
+    except (InvalidInputError, AttributeError, TypeError):
         return False
 
 

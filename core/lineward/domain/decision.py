@@ -14,7 +14,7 @@ from lineward.domain.dataset import ClaimVolume, VolumeIdentity
 from lineward.domain.injection import Injection
 from lineward.domain.matching import DATASETS_ANNOTATION, Choice, choose, chosen_names, describe
 from lineward.domain.plan import Plan, PlannedOutput, PlannedVolume, Refusal
-from lineward.domain.podspec import Pod
+from lineward.domain.podspec import Pod, Usage, usage, workload_kinds
 from lineward.domain.policy import Mode, Policy, Sidecar
 from lineward.domain.reasons import Reason
 from lineward.domain.rules import (
@@ -25,10 +25,12 @@ from lineward.domain.rules import (
     Case,
     Group,
     Objection,
+    is_block,
     is_written,
     reserved_names,
 )
 from lineward.domain.settings import Settings
+from lineward.domain.verdict import MAX_VOLUMES
 from lineward.domain.volumes import Kind, Volume
 from lineward.domain.world import BrokenPolicy, World
 
@@ -112,7 +114,10 @@ def _matching(pod: Pod, world: World) -> list[Policy | BrokenPolicy] | Refusal:
             found.append(policy)
         elif world.namespace_labels is None and policy.match.namespaces is not None:
             return Refusal(Reason.INTERNAL_ERROR, f"namespace {world.namespace} is not known yet; try again")
-        elif policy.matches(world.namespace, world.namespace_labels or {}, pod.labels, pod.owner.kind):
+        elif any(
+            policy.matches(world.namespace, world.namespace_labels or {}, pod.labels, kind)
+            for kind in workload_kinds(pod.owner)
+        ):
             found.append(policy)
     return sorted(found, key=lambda policy: policy.name)
 
@@ -125,27 +130,29 @@ def _unprotected(pod: Pod) -> Iterator[Refusal]:
 
 def _writes_into_protected(pod: Pod, world: World, forced: frozenset[str] = frozenset()) -> Iterator[Refusal]:
     """No pod, protected or not, may start to write into what a protected pod is training on."""
+    used = usage(pod)
     for volume in pod.volumes:
         readers = world.protected_readers.get(volume.claim) if volume.claim else None
-        if readers and volume.name not in forced and is_written(pod, [volume]):
+        if readers and volume.name not in forced and is_written(used, [volume]):
             message = f"pod {readers[0]} trains on it; mount it read-only"
             yield Refusal(Reason.DATA_WRITABLE, message, volume.name)
 
 
 def _case(pod: Pod, world: World, policies: Sequence[Policy | BrokenPolicy], settings: Settings) -> Case:
     sound = tuple(policy for policy in policies if isinstance(policy, Policy))
-    data, outputs = _roles(pod, sound)
+    used = usage(pod)
+    data, outputs = _roles(pod, used, sound)
     named = chosen_names(pod.annotations.get(DATASETS_ANNOTATION, "")) or {}
     choices: dict[VolumeIdentity, Choice] = {}
-    for group in data:
+    for group in data[:MAX_VOLUMES]:
         chosen = next((named[volume.name] for volume in group.volumes if volume.name in named), "")
         if sound:
             choices[group.identity] = choose(group.identity, chosen, sound, world)
     broken = tuple(policy for policy in policies if isinstance(policy, BrokenPolicy))
-    return Case(pod, world, policies[0].mode, sound, broken, settings.ledger_audience, data, outputs, choices)
+    return Case(pod, used, world, policies[0].mode, sound, broken, settings.ledger_audience, data, outputs, choices)
 
 
-def _roles(pod: Pod, policies: Sequence[Policy]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+def _roles(pod: Pod, used: Usage, policies: Sequence[Policy]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     """Data and outputs: an output is a claim that every policy lists and that the pod can write; all else is data."""
     groups: dict[VolumeIdentity, list[Volume]] = {}
     for volume in pod.volumes:
@@ -155,7 +162,7 @@ def _roles(pod: Pod, policies: Sequence[Policy]) -> tuple[tuple[Group, ...], tup
     outputs: list[Group] = []
     for identity, members in groups.items():
         listed = isinstance(identity, ClaimVolume) and policies and all(identity in p.outputs for p in policies)
-        role = outputs if listed and is_written(pod, members) else data
+        role = outputs if listed and is_written(used, members) else data
         role.append(Group(identity, tuple(members)))
     return tuple(data), tuple(outputs)
 
@@ -199,9 +206,10 @@ def _injection(
     matching: Sequence[Policy | BrokenPolicy],
 ) -> Injection | None:
     """What to put into the pod; nothing where there is nothing to verify and nothing to report."""
-    if case.pod.windows or not (case.data or case.outputs or recorded):
+    few = len(case.data) + len(case.outputs) <= MAX_VOLUMES
+    if case.pod.windows or not few or not (case.data or case.outputs or recorded):
         return None
-    blocked = {g.name for g in (*case.data, *case.outputs) if _is_block(case, g)}
+    blocked = {g.name for g in (*case.data, *case.outputs) if is_block(case, g)}
     data = [g for g in case.data if g.name not in unplanned | blocked]
     outputs = tuple(
         PlannedOutput(g.name, f"{OUTPUT_ROOT}/{g.name}", g.claim) for g in case.outputs if g.name not in blocked
@@ -225,11 +233,6 @@ def _injection(
         restricted=case.world.restricted,
         bounds=case.world.bounds,
     )
-
-
-def _is_block(case: Case, group: Group) -> bool:
-    devices = {name for container in case.pod.containers for name, _ in container.devices}
-    return group.claim in case.world.block_claims or bool(devices & group.names)
 
 
 def _planned(case: Case, group: Group, *, has_mount: bool) -> PlannedVolume:

@@ -45,7 +45,11 @@ def of_sidecar(spec: Mapping[str, Any], bounds: Bounds, settings: Settings) -> d
 
 
 def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Tell whether `theirs` holds every amount of `ours`, by value; a LimitRange may add what we left open."""
+    """Tell whether `theirs` holds every amount of `ours`, by value; a LimitRange may add what we left open.
+
+    Raises InvalidInputError(RequestInvalid) for what is no quantity, and TypeError or AttributeError for what is no
+    resources at all.
+    """
     if not set(theirs) <= {"requests", "limits"}:
         return False
     for kind in ("requests", "limits"):

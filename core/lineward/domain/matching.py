@@ -20,7 +20,7 @@ from lineward.domain.verdict import Verdict
 from lineward.domain.world import World
 
 DATASETS_ANNOTATION = "lineward.dev/datasets"
-MAX_CANDIDATES = 64
+MAX_CANDIDATES = 16
 """DatasetVersions that are judged for one volume; each costs tens of microseconds of the request."""
 
 Objection = tuple[Reason, str]

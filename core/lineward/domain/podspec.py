@@ -74,6 +74,25 @@ class Owner:
     uid: str = ""
 
 
+_MADE_BY = {"ReplicaSet": ("Deployment",), "Job": ("CronJob", "JobSet", "TrainJob")}
+_CONTROLLERS = frozenset(
+    {
+        *("Job", "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Deployment", "CronJob", "JobSet"),
+        *("TrainJob", "PyTorchJob", "TFJob", "MPIJob", "JAXJob", "XGBoostJob", "PaddleJob", "RayCluster", "RayJob"),
+        *("LeaderWorkerSet", "Workflow", "AppWrapper", "SparkApplication", "Notebook"),
+    }
+)
+
+
+def workload_kinds(owner: Owner) -> tuple[str, ...]:
+    """Kinds of workload that a pod may belong to, as far as its own owner reference tells.
+
+    A reference names only the nearest owner and its author may write any kind into it; so whatever could have made that
+    owner counts too, and an owner that is no known controller counts as a bare pod.
+    """
+    return (owner.kind, *_MADE_BY.get(owner.kind, ()), *(() if owner.kind in _CONTROLLERS else ("Pod",)))
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod as its author wrote it, or as the API server holds it."""
@@ -89,6 +108,28 @@ class Pod:
     windows: bool = False
     unknown_lists: tuple[str, ...] = ()
     """Keys of the spec that look like container lists of a Kubernetes newer than this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Names of volumes by what any container does with them, looked up once however many mounts a pod brings."""
+
+    written: frozenset[str]
+    """Mounted without readOnly, or used as a block device; the volume's source may still forbid writing."""
+    parted: frozenset[str]
+    """Mounted by subPath or subPathExpr."""
+    devices: frozenset[str]
+
+
+def usage(pod: Pod) -> Usage:
+    """What the containers of the pod do with its volumes."""
+    mounts = [mount for container in pod.containers for mount in container.mounts]
+    devices = frozenset(name for container in pod.containers for name, _ in container.devices)
+    return Usage(
+        written=devices | {mount.volume for mount in mounts if not mount.read_only},
+        parted=frozenset(mount.volume for mount in mounts if mount.sub_path),
+        devices=devices,
+    )
 
 
 def parse(raw: Mapping[str, Any]) -> Pod:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from lineward.domain import mountpaths
 from lineward.domain.dataset import ClaimVolume, VolumeIdentity
 from lineward.domain.matching import DATASETS_ANNOTATION, Choice, chosen_names
-from lineward.domain.podspec import OUR_PREFIX, Pod
+from lineward.domain.podspec import OUR_PREFIX, Pod, Usage
 from lineward.domain.policy import Mode, Policy
 from lineward.domain.reasons import Reason
+from lineward.domain.verdict import MAX_VOLUMES
 from lineward.domain.volumes import Kind, Volume
 from lineward.domain.world import BrokenPolicy, World
 
@@ -56,6 +57,7 @@ class Case:
     """A pod before the policies of one mode. `data` and `outputs` are its volumes by the role these policies give."""
 
     pod: Pod
+    usage: Usage
     world: World
     mode: Mode
     policies: tuple[Policy, ...]
@@ -65,16 +67,6 @@ class Case:
     data: tuple[Group, ...]
     outputs: tuple[Group, ...]
     choices: Mapping[VolumeIdentity, Choice]
-
-    def uses(self, group: Group) -> Sequence[tuple[bool, bool]]:
-        """(writable, with subPath) of every mount of the group, in any container."""
-        return [
-            (not (mount.read_only or volume.read_only), mount.sub_path)
-            for volume in group.volumes
-            for container in self.pod.containers
-            for mount in container.mounts
-            if mount.volume == volume.name
-        ]
 
 
 PodRule = Callable[[Case], Objection | None]
@@ -120,6 +112,12 @@ def _readable_choice(case: Case) -> Objection | None:
     data = {name for group in case.data for name in group.names}
     if strange := sorted(names.keys() - data):
         return Reason.UNKNOWN_ANNOTATION, f"annotation {DATASETS_ANNOTATION} names {strange[0][:63]}, no data volume"
+    return None
+
+
+def _few_volumes(case: Case) -> Objection | None:
+    if len(case.data) + len(case.outputs) > MAX_VOLUMES:
+        return Reason.VOLUME_NOT_SUPPORTED, f"it mounts more than {MAX_VOLUMES} volumes of data"
     return None
 
 
@@ -183,6 +181,7 @@ POD_RULES: tuple[PodRule, ...] = (
     _linux,
     _known_metadata,
     _readable_choice,
+    _few_volumes,
     _reserved_names,
     _reserved_audience,
     _no_privileged,
@@ -219,21 +218,20 @@ VOLUME_RULES: tuple[VolumeRule, ...] = (_known_type, _supported_type, _listed_ho
 
 
 def _file_system(case: Case, group: Group) -> Objection | None:
-    devices = {name for container in case.pod.containers for name, _ in container.devices}
-    if group.claim in case.world.block_claims or devices & group.names:
+    if is_block(case, group):
         return Reason.BLOCK_DEVICE, "it is a raw block device, which has no files to verify"
     return None
 
 
 def _whole_volume(case: Case, group: Group) -> Objection | None:
-    if any(sub_path for _, sub_path in case.uses(group)):
+    if case.usage.parted & group.names:
         return Reason.SUBPATH_NOT_SUPPORTED, "a part of it is mounted, by subPath or subPathExpr"
     return None
 
 
 def _agreed_output(case: Case, group: Group) -> Objection | None:
     listing = [p.name for p in case.policies if ClaimVolume(group.claim) in p.outputs]
-    if group.claim and listing and len(listing) < len(case.policies) and is_written(case.pod, group.volumes):
+    if group.claim and listing and len(listing) < len(case.policies) and is_written(case.usage, group.volumes):
         return Reason.OUTPUT_NOT_ALLOWED, f"policy {listing[0]} lists it as output, but not all that match this pod"
     return None
 
@@ -281,11 +279,11 @@ def reserved_names(pod: Pod) -> Objection | None:
     return None
 
 
-def is_written(pod: Pod, volumes: Sequence[Volume]) -> bool:
+def is_written(usage: Usage, volumes: Sequence[Volume]) -> bool:
     """Tell whether any container can write to any of these volumes, or uses one as a block device."""
-    writable = {volume.name for volume in volumes if not volume.read_only}
-    return any(
-        any(mount.volume in writable and not mount.read_only for mount in container.mounts)
-        or any(name in writable for name, _ in container.devices)
-        for container in pod.containers
-    )
+    return any(not volume.read_only and volume.name in usage.written for volume in volumes)
+
+
+def is_block(case: Case, group: Group) -> bool:
+    """Tell whether a group is a raw block device."""
+    return group.claim in case.world.block_claims or bool(case.usage.devices & group.names)

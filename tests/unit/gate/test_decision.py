@@ -302,3 +302,45 @@ def test_settings_reach_the_containers() -> None:
     verify, sidecar = mutated(a_pod())["spec"]["initContainers"]
     assert verify["image"] == sidecar["image"] == SETTINGS.sidecar_image
     assert (verify["restartPolicy"], sidecar["restartPolicy"]) == ("Never", "Always")
+
+
+@pytest.mark.parametrize(
+    ("kind", "workloads", "matched"),
+    [
+        ("Job", ["Job"], True),
+        ("Job", ["CronJob"], True),
+        ("Job", ["TrainJob"], True),
+        ("ReplicaSet", ["Deployment"], True),
+        ("ConfigMap", ["Job", "Pod"], True),
+        ("MadeUp", ["Pod"], True),
+        ("StatefulSet", ["Job"], False),
+        ("Job", ["Pod"], False),
+    ],
+)
+def test_a_pod_does_not_leave_a_policy_by_what_it_says_of_its_owner(
+    kind: str,
+    workloads: list[str],
+    matched: bool,  # noqa: FBT001
+) -> None:
+    pod = with_change(lambda p: p["metadata"]["ownerReferences"][0].update(kind=kind))
+    policy = a_policy(match={"namespaces": {"names": ["ml"]}, "workloads": workloads}, volumes=OUTPUTS)
+    assert (decided(pod, a_world(policies=(policy,))).mode is not None) is matched
+
+
+def test_an_owner_that_does_not_control_is_no_owner() -> None:
+    pod = with_change(lambda p: p["metadata"]["ownerReferences"][0].pop("controller"))
+    policy = a_policy(match={"namespaces": {"names": ["ml"]}, "workloads": ["Pod"]}, volumes=OUTPUTS)
+    assert decided(pod, a_world(policies=(policy,))).mode is Mode.ENFORCE
+
+
+def test_a_pod_with_more_data_than_a_verdict_can_tell_is_refused() -> None:
+    def flood(pod: dict[str, dict[str, list[dict[str, object]]]]) -> None:
+        pod["spec"]["volumes"] += [
+            {"name": f"v{i}", "persistentVolumeClaim": {"claimName": f"c{i}"}} for i in range(64)
+        ]
+
+    for mode in ("enforce", "audit"):
+        decision = decided(with_change(flood), a_world(mode=mode))
+        assert Reason.VOLUME_NOT_SUPPORTED in reasons((*decision.denials, *decision.recorded))
+        assert len((*decision.denials, *decision.recorded)) <= 33
+    assert mutated(with_change(flood), a_world(mode="audit")) == with_change(flood)
