@@ -135,15 +135,19 @@ async def _watch(world: World, stop: asyncio.Event) -> None:
     _log.info("listed", extra={"pods": len(world.pods), "kinds": len(world.objects)})
     async with asyncio.TaskGroup() as group:
         group.create_task(world.queue.run(lambda key: watch.work(world, key), WORKERS))
-        group.create_task(
-            kopf.operator(
-                registry=watch.registry(world),
-                settings=watch.settings(),
-                standalone=True,
-                clusterwide=True,
-                stop_flag=stop,
-            )
-        )
+        group.create_task(_kopf(world, stop))
+
+
+async def _kopf(world: World, stop: asyncio.Event) -> None:
+    """Watch until told to stop; kopf takes signals for itself, so its end is everybody's."""
+    await kopf.operator(
+        registry=watch.registry(world),
+        settings=watch.settings(),
+        standalone=True,
+        clusterwide=True,
+        stop_flag=stop,
+    )
+    stop.set()
 
 
 async def _keep_webhooks(world: World, keeper: WebhookKeeper) -> None:
