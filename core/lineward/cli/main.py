@@ -13,6 +13,7 @@ from lineward.domain.errors import LinewardError
 
 COMMANDS = {
     "attest": ("lineward.cli.attest", "vouch for a folder of data: hash it, sign a statement, write the objects"),
+    "audit": ("lineward.cli.audit", "list what enforce would have denied, from runs under audit and warn"),
     "ledger": ("lineward.cli.ledger", "read, follow and check the record of verdicts, runs and lineage"),
     "manifest": ("lineward.cli.manifest", "make, check and compare manifests of a folder"),
 }

@@ -177,6 +177,8 @@ def would_deny(previous: Iterable[Refusal], pod: PodRecord, plan: Plan) -> tuple
             for volume in pod.volumes
             if volume.verdict is Verdict.REFUSED and volume.volume not in planned
         ]
+        if pod.verdict is Verdict.UNKNOWN:
+            found.append(Refusal(pod.reason, pod.message))
     return tuple(dict.fromkeys(found))[:MAX_WOULD_DENY]
 
 
