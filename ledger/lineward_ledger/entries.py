@@ -63,8 +63,11 @@ class Draft:
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of what the sender determines; equal ids must have equal fingerprints."""
-        return hashlib.sha256(_dump({**self._fields(), "seq": 0, "at": ""})).digest()
+        """SHA-256 of what is said and by which account; equal ids must have equal fingerprints.
+
+        The pod does not count: an operator that was started anew may say again what its predecessor said.
+        """
+        return hashlib.sha256(_dump({**self._fields(), "author": self.author.username})).digest()
 
     def encode(self, seq: int, at: datetime) -> bytes:
         """Return the canonical bytes of the entry at place `seq` (the first is 1), received `at`."""
@@ -106,10 +109,13 @@ def parse_json(data: bytes) -> Any:
 def lineage_draft(event: Any, author: Author, *, attested: bool) -> Draft:
     """Return the entry for an OpenLineage event; its id is the digest of event and author, so a repeat is the same.
 
+    The author is the pod, but for the writer, which is one whatever pod it runs in.
+
     Raises InvalidInputError(RequestInvalid) for what is not a RunEvent.
     """
     found = lineage.summarise(event)
-    identity = hashlib.sha256(_dump({"author": author.username, "pod": author.pod_uid, "event": event})).hexdigest()
+    pod = "" if attested else author.pod_uid
+    identity = hashlib.sha256(_dump({"author": author.username, "pod": pod, "event": event})).hexdigest()
     named = _K8S.fullmatch(event["job"]["namespace"])
     namespace = named[1] if attested and named else author.namespace
     return Draft(

@@ -10,11 +10,19 @@ import socketserver
 import threading
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from lineward.domain.plan import Plan
 from lineward.domain.verdict import PodVerdict, Verdict
 
+disable_created_metrics()  # type: ignore[no-untyped-call]
 MAX_CONNECTIONS = 8
 TIMEOUT_SECONDS = 5.0
 

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,15 +50,18 @@ class Verification:
         self._progress: Progress | None = None
 
     def run(self) -> PodVerdict:
-        """Return the verdict, or that of an interrupted verification if SIGTERM or SIGINT comes first."""
+        """Return the verdict, or an unfinished one if SIGTERM, SIGINT or the plan's timeout comes first."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._interrupt)
         threading.Thread(target=self._work, daemon=True).start()
-        while True:
+        started, limit = time.monotonic(), self.plan.timeout_seconds or float("inf")
+        while (left := limit - (time.monotonic() - started)) > 0:
             try:
-                return self._answers.get(timeout=PROGRESS_SECONDS)
+                return self._answers.get(timeout=min(PROGRESS_SECONDS, left))
             except Empty:
                 self._tell()
+        message = f"verification took longer than {self.plan.timeout_seconds} s{self._so_far()}"
+        return report.unfinished(self.plan, message, Reason.VERIFICATION_TIMED_OUT)
 
     def _interrupt(self, number: int, _frame: object) -> None:
         message = f"stopped by {signal.Signals(number).name} before verification had finished{self._so_far()}"

@@ -15,7 +15,7 @@ from lineward.domain.injection import Injection
 from lineward.domain.matching import DATASETS_ANNOTATION, Choice, choose, chosen_names, describe
 from lineward.domain.plan import Plan, PlannedOutput, PlannedVolume, Refusal
 from lineward.domain.podspec import Pod, Usage, usage, workload_kinds
-from lineward.domain.policy import Mode, Policy, Sidecar
+from lineward.domain.policy import DEFAULT_TIMEOUT, Mode, Policy, Sidecar
 from lineward.domain.reasons import Reason
 from lineward.domain.rules import (
     DATA_RULES,
@@ -215,12 +215,14 @@ def _injection(
         PlannedOutput(g.name, f"{OUTPUT_ROOT}/{g.name}", g.claim) for g in case.outputs if g.name not in blocked
     )
     sources = {g.name: source for g in data if (source := _manifest_source(case, g))}
+    timeouts = [policy.timeout for policy in case.policies]
     plan = Plan(
         mode=mode.value,
         policies=tuple(policy.name for policy in matching),
         volumes=tuple(_planned(case, group, has_mount=group.name in sources) for group in data),
         outputs=outputs,
         refusals=recorded,
+        timeout_seconds=int(min(timeouts, default=DEFAULT_TIMEOUT).total_seconds()),
         owner_kind=case.pod.owner.kind,
         owner_name=case.pod.owner.name,
         owner_uid=case.pod.owner.uid,

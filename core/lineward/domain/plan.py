@@ -69,6 +69,8 @@ class Plan:
     outputs: tuple[PlannedOutput, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     """What enforce would have denied; empty in an enforced pod."""
+    timeout_seconds: int = 0
+    """How long verification may take; 0 is for ever."""
     owner_kind: str = ""
     owner_name: str = ""
     owner_uid: str = ""

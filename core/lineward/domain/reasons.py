@@ -99,6 +99,7 @@ class Reason(StrEnum):
     MANIFEST_INVALID = "ManifestInvalid", "apply the manifest that lineward attest wrote"
     PROOF_INVALID = "ProofInvalid", "make the proof again from the signed manifest: lineward manifest prove"
     ENGINE_FAULT = "EngineFault", "replace the machine; its hardware or library computed a wrong digest"
+    VERIFICATION_TIMED_OUT = "VerificationTimedOut", "give the pod more CPU, or raise the policy's verification.timeout"
     VERIFY_CRASHED = "VerifyCrashed", "see the logs of the lineward-verify container"
     RANKS_DISAGREE = "RanksDisagree", "train again; find out which pod read other data"
     NO_VERDICT = "NoVerdict", "see the pod's events; the verify container has not finished"

@@ -68,6 +68,13 @@ def test_same_again_is_the_same_entry_and_another_is_a_conflict(ledger: LedgerPr
     assert ledger.call("GET", "/api/v1/head", OPERATOR)[1]["size"] == 1
 
 
+def test_writer_is_one_whatever_pod_it_runs_in(ledger: LedgerProcess) -> None:
+    successor = token(WRITER, "33333333-4f0d-4d3c-9a44-3f7f1f3f9a01")
+    for path, said in (("/api/v1/entries", entry(1)), ("/api/v1/lineage", event(1, EventType.COMPLETE))):
+        first = ledger.call("POST", path, OPERATOR, said)
+        assert ledger.call("POST", path, successor, said) == (200, first[1])
+
+
 def test_pods_report_lineage_and_are_named_for_it(ledger: LedgerProcess) -> None:
     assert ledger.call("POST", "/api/v1/lineage", TRAINER, event())[0] == 201
     assert ledger.call("POST", "/api/v1/lineage", TRAINER, event())[0] == 200

@@ -107,6 +107,7 @@ def flip_a_byte(data: Path) -> None:
     (data / "train.csv").write_text("K" + text[1:])
 
 
+SWAP = (("train", "x"), ("test", "train"), ("x", "test"))
 CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "one byte": (flip_a_byte, "modified train.csv", "train.csv modified; 1 of 3 files differs"),
     "added": (lambda data: (data / "x").write_text(""), "added x", "x added; 1 of 4 files differs"),
@@ -122,9 +123,9 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "tess.csv added; 2 of 4 files differ",
     ),
     "swapped": (
-        lambda data: [(data / a).write_text(f"contents of {b}\n") for a, b in [("train.csv", "test.csv")]],
-        "modified train.csv",
-        "train.csv modified",
+        lambda data: [(data / f"{a}.csv").rename(data / f"{b}.csv") for a, b in SWAP],
+        "modified test.csv",
+        "test.csv modified; 2 of 3 files differ",
     ),
     "control characters": (
         lambda data: (data / "\x1b[2J\n").write_text(""),
@@ -307,6 +308,27 @@ def test_sigterm_ends_it_at_once_with_a_verdict(pod: Pod) -> None:
     assert (process.returncode, verdict.verdict) == (87, Verdict.UNKNOWN)
     assert "SIGTERM" in verdict.message
     assert verdict.volumes[0].volume == "data"
+
+
+def test_progress_is_logged_and_time_is_limited(pod: Pod) -> None:
+    pod.plan = replace(pod.plan, timeout_seconds=7)
+    process = hold(pod)
+    errors = process.communicate(timeout=20)[1]
+    verdict = verdicts.decode(pod.log.read_text())
+    assert (process.returncode, verdict.verdict, verdict.reason) == (87, Verdict.UNKNOWN, Reason.VERIFICATION_TIMED_OUT)
+    assert "longer than 7 s (volume data, " in verdict.message
+    line, *_ = [json.loads(line) for line in errors.splitlines() if '"hashing"' in line]
+    assert line["volume"] == "data"
+    assert line["bytes"] > 0
+    assert line["bytesPerSecond"] > 0
+
+
+def test_time_limit_lets_audit_pass(pod: Pod) -> None:
+    pod.plan = replace(pod.plan, timeout_seconds=2, mode="audit")
+    process = hold(pod)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert verdicts.decode(pod.log.read_text()).verdict is Verdict.UNKNOWN
 
 
 def test_being_killed_leaves_a_verdict_that_is_not_good(pod: Pod) -> None:
