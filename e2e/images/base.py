@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from e2e import cache, prerequisites
+from e2e import cache
 from e2e.images import buildah
 from e2e.images.buildah import ImageError
 
@@ -40,20 +40,17 @@ def reference() -> str:
 
 
 def ensure() -> str:
-    """Make the base image if the store lacks it; returns its name.
+    """Make the base image if the store, which the caller has alone, lacks it; returns its name.
 
     Raises:
-        MissingPrerequisiteError: debootstrap or buildah.
         ImageError: no mirror, or the bootstrap failed.
     """
-    prerequisites.ensure(NEEDS)
     name = reference()
     if os.environ.get(OVERRIDE):
         return name
-    with cache.locked(cache.root() / "base-image.lock", "another process is making the base image, waiting"):
-        if not buildah.has(name):
-            print("base image: bootstrapping Debian with Python, a minute or two", flush=True)
-            _make(name)
+    if not buildah.has(name):
+        print("base image: bootstrapping Debian with Python, a minute or two", flush=True)
+        _make(name)
     return name
 
 
@@ -78,7 +75,15 @@ def _make(name: str) -> None:
     buildah.store().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=cache.root()) as scratch:
         root = Path(scratch) / "root"
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root), site]
+        command = [
+            *buildah.CONTAINED,
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={','.join(PACKAGES)}",
+            SUITE,
+            str(root),
+            site,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ImageError("debootstrap failed:\n" + "\n".join(done.stdout.splitlines()[-15:]))

@@ -2,15 +2,17 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import cache
+from e2e import cache, prerequisites
 from e2e.images import base, buildah, wheels
 from e2e.images.buildah import ImageError
 from e2e.images.wheels import REPOSITORY
 
+_KEPT_SECONDS = 24 * 3600
 _DEMO = REPOSITORY / "e2e" / "demo" / "trainer"
 
 
@@ -73,17 +75,27 @@ def build_all(names: Iterable[str] = ()) -> list[Archive]:
 
 
 def build(image: Image) -> Archive:
-    """The image's archive, built if the cache lacks it; archives of its earlier contents are removed."""
+    """The image's archive, built if the cache lacks it; archives of its earlier contents are removed after a day.
+
+    A younger one may be about to be loaded from another checkout.
+    """
     folder = cache.root() / "images"
     archive = Archive(image.reference, folder / f"{image.name}-{image.key}.tar", f"{image.name}-{image.key}")
-    with cache.locked(folder / f".{image.name}.lock", f"{image.name}: another process is building it, waiting"):
-        if not archive.path.exists():
-            print(f"{image.name}: building", flush=True)
-            _build_now(image, archive)
-        for other in folder.glob(f"{image.name}-*.tar"):
-            if other != archive.path:
-                other.unlink()
+    if not archive.path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        prerequisites.ensure(base.NEEDS)
+        with buildah.exclusive():
+            if not archive.path.exists():
+                print(f"{image.name}: building", flush=True)
+                _build_now(image, archive)
+        _remove_old(folder, image)
     return archive
+
+
+def _remove_old(folder: Path, image: Image) -> None:
+    for path in folder.glob(f"{image.name}-*.tar"):
+        if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+            path.unlink()
 
 
 def _build_now(image: Image, archive: Archive) -> None:

@@ -87,7 +87,12 @@ def _build_now(tool: Tool) -> None:
 def _go_build(tool: Tool, folder: Path) -> None:
     command = ["go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-o", f"{folder}/"]
     command += ["-tags", ",".join(tool.tags), "-ldflags", " ".join(("-s -w", *tool.ldflags)), *tool.binaries.values()]
-    environment = os.environ | {"CGO_ENABLED": "1" if tool.cgo else "0", "GOFLAGS": "", "GOWORK": "off"}
+    environment = os.environ | {
+        "CGO_ENABLED": "1" if tool.cgo else "0",
+        "GOFLAGS": "",
+        "GOWORK": "off",
+        "GOTMPDIR": str(folder.parent),  # go leaves it behind when interrupted
+    }
     go = subprocess.Popen(
         command, cwd=tool.folder, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
