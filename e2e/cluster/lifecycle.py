@@ -224,7 +224,7 @@ def _refuse_taken_ports() -> None:
 @contextmanager
 def _all_or_nothing(layout: Layout, progress: Progress) -> Iterator[None]:
     """Whatever ends the start early, Ctrl-C and SIGTERM too, leaves nothing running; the logs stay for the reader."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BaseException as error:
@@ -243,10 +243,6 @@ def _keep_logs(layout: Layout) -> Path:
     cleanup.remove_path(kept)
     layout.logs.rename(kept)
     return kept
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

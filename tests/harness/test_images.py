@@ -1,5 +1,7 @@
 """Images are built anew exactly when something in them changed, and from pinned packages only."""
 
+import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +74,11 @@ def test_requirements_are_hash_pinned_and_name_no_index() -> None:
 def test_the_sidecar_carries_no_cluster_or_signing_client() -> None:
     pinned = (REPOSITORY / "requirements" / "sidecar.txt").read_text()
     assert not any(name in pinned for name in ("kubernetes", "sigstore", "aiohttp", "kopf"))
+
+
+@pytest.mark.parametrize("role", ["operator", "webhook", "ledger", "sidecar", "cli", "dev"])
+def test_what_an_extra_needs_is_pinned(role: str) -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    needed = {re.split(r"[^\w.-]", wish)[0].lower() for wish in extras[role]} - {"lineward"}
+    pinned = set(re.findall(r"^([\w.-]+)==", (REPOSITORY / "requirements" / f"{role}.txt").read_text(), re.MULTILINE))
+    assert {name.replace("_", "-") for name in needed} <= pinned, "run: make lock"
