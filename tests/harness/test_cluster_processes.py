@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,11 +28,19 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
     processes.stop(processes.marked(made), grace=0)
 
 
+def marked(layout: Layout, count: int = 1) -> list[int]:
+    """The marked pids, once there are ``count``: a new process has its environment a moment after it exists."""
+    deadline = time.monotonic() + 10
+    while len(found := processes.marked(layout)) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
 def test_a_started_process_is_recorded_found_and_stopped(layout: Layout) -> None:
     process = processes.start(layout, "sleeper", SLEEP)
     assert processes.recorded(layout) == [process]
     assert processes.alive(process)
-    assert processes.marked(layout) == [process.pid]
+    assert marked(layout) == [process.pid]
     processes.stop([process.pid])
     assert not processes.alive(process)
     assert processes.marked(layout) == []
@@ -47,15 +56,14 @@ def test_what_a_crash_kept_from_the_records_is_found_by_its_marker(layout: Layou
     process = processes.start(layout, "sleeper", SLEEP)
     (layout.processes / "sleeper.json").write_text('{"name": "sle')
     assert processes.recorded(layout) == []
-    assert processes.marked(layout) == [process.pid]
+    assert marked(layout) == [process.pid]
 
 
 def test_children_carry_the_marker_and_others_do_not(layout: Layout, tmp_path: Path) -> None:
     spawn = f"import subprocess, time; subprocess.Popen({SLEEP!r}); time.sleep(60)"
     parent = processes.start(layout, "parent", [sys.executable, "-c", spawn])
     with subprocess.Popen(SLEEP) as stranger:
-        while len(processes.marked(layout)) < 2:
-            assert processes.alive(parent)
+        assert marked(layout, 2)[0] == parent.pid
         processes.stop(processes.marked(layout))
         assert stranger.poll() is None
         stranger.kill()
