@@ -143,3 +143,11 @@ def test_uninstalling_works_when_parts_are_gone_already(target: setup.Target, li
         target.kubectl.delete(kind, NAME)
     lineward.uninstall()
     assert_gone_but_kept(lineward, claim)
+
+
+def test_deleting_the_namespace_takes_the_gate_along(target: setup.Target, lineward: Release) -> None:
+    lineward.kubectl.apply(_dataset())
+    target.kubectl.delete("namespace", OWN)
+    wait_for("the gate gone", lambda: not registered(target.kubectl), 60)
+    assert pods_are_admitted(target.kubectl)
+    assert lineward.kubectl.within(GUARDED).get("datasetversion", "german-credit-1.0.0")

@@ -23,7 +23,7 @@ from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 from lineward.domain.settings import Settings
 from lineward_operator import certificates
-from lineward_operator.kubeio import MUTATING, SECRETS, SERVICES, VALIDATING, Json, Kube, Resource
+from lineward_operator.kubeio import MUTATING, NAMESPACES, SECRETS, SERVICES, VALIDATING, Json, Kube, Resource
 
 AUTHORITY_SECRET = "lineward-webhook-ca"  # noqa: S105 - the name of a Secret
 CONFIGURATIONS = (("mutating.yaml", MUTATING), ("validating.yaml", VALIDATING))
@@ -75,7 +75,8 @@ class WebhookKeeper:
             return f"waiting for ca.crt in Secret {self._settings.webhook_secret}"
         if None in live and (problem := await self._unanswered(bundle)):
             return f"waiting for the webhook: {problem}"
-        desired = [self._desired(name, bundle) for name, _ in CONFIGURATIONS]
+        owner = await self._owner()
+        desired = [self._desired(name, bundle, owner) for name, _ in CONFIGURATIONS]
         changed = [await self._keep(*each) for each in zip(CONFIGURATIONS, live, desired, strict=True)]
         self.registered = True
         return "registered" if any(changed) else "unchanged"
@@ -123,11 +124,18 @@ class WebhookKeeper:
             return str(error) or type(error).__name__
         return ""
 
-    def _desired(self, file: str, bundle: str) -> Json:
+    async def _owner(self) -> Json:
+        """Lineward's namespace: whoever deletes it takes the gate along, or it would block with nothing behind it."""
+        name = self._settings.namespace
+        found = await self._kube.get(NAMESPACES, name)
+        return {"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": found["metadata"]["uid"]}
+
+    def _desired(self, file: str, bundle: str, owner: Json) -> Json:
         body = yaml.safe_load((self._folder / file).read_text())
         if not isinstance(body, dict) or not isinstance(body.get("webhooks"), list):
             raise InvalidInputError(Reason.REQUEST_INVALID, f"{file} is not a webhook configuration")
         body["metadata"]["name"] = self._settings.webhook_configuration
+        body["metadata"]["ownerReferences"] = [owner]
         for webhook in body["webhooks"]:
             webhook["clientConfig"]["caBundle"] = base64.b64encode(bundle.encode()).decode()
         return body

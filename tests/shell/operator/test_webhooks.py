@@ -19,7 +19,17 @@ from tests.shell.operator.fakeapi import FakeApi, connected
 
 from lineward.domain.settings import Settings
 from lineward_operator import certificates
-from lineward_operator.kubeio import DEPLOYMENTS, MUTATING, PODS, SECRETS, SERVICES, VALIDATING, Kube, KubeError
+from lineward_operator.kubeio import (
+    DEPLOYMENTS,
+    MUTATING,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICES,
+    VALIDATING,
+    Kube,
+    KubeError,
+)
 from lineward_operator.uninstall import uninstall
 from lineward_operator.webhooks import AUTHORITY_SECRET, WebhookKeeper, differs, handshake
 
@@ -78,6 +88,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     for name, kind in (("mutating", "MutatingWebhookConfiguration"), ("validating", "ValidatingWebhookConfiguration")):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(configuration(kind)))
     api = FakeApi()
+    api.put(NAMESPACES.path("", NS), {"metadata": {"name": NS, "uid": "ns-1"}})
     api.put(SERVICES.path(NS, "lineward-webhook"), {"spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 443}]}})
     async with AsyncExitStack() as stack:
         yield Stage(api, await stack.enter_async_context(connected(api)), tmp_path)
@@ -94,6 +105,12 @@ async def test_nothing_is_registered_before_the_webhook_answers(stage: Stage) ->
     assert await keeper.reconcile() == "registered"
     assert stage.probes[-1][:3] == ("10.0.0.9", 443, f"lineward-webhook.{NS}.svc")
     assert stage.bundles() == {stage.probes[-1][3]}
+
+
+async def test_the_gate_goes_with_its_namespace(stage: Stage) -> None:
+    await stage.keeper().reconcile()
+    owner = {"apiVersion": "v1", "kind": "Namespace", "name": NS, "uid": "ns-1"}
+    assert [stage.api.objects[path]["metadata"]["ownerReferences"] for path in LIVE] == [[owner], [owner]]
 
 
 async def test_a_missing_service_is_named(stage: Stage) -> None:
