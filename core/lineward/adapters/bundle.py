@@ -16,7 +16,7 @@ from typing import Any
 from lineward.domain import strictjson
 from lineward.domain.dataset import MAX_BUNDLE
 from lineward.domain.evidence import Signer
-from lineward.domain.fields import Reader
+from lineward.domain.fields import MAX_WHOLE, Reader
 from lineward.domain.reasons import Reason
 
 MEDIA_TYPES = frozenset(
@@ -66,12 +66,12 @@ class Signed:
     not_after: datetime | None = None
 
 
-def parse(raw: bytes) -> RawBundle:
-    """Parse a bundle.
+def parse(raw: bytes, cap: int = MAX_BUNDLE) -> RawBundle:
+    """Parse a bundle of at most `cap` bytes.
 
     Raises InvalidInputError(EvidenceTooLarge or EvidenceInvalid).
     """
-    outer = Reader(strictjson.parse(raw, cap=MAX_BUNDLE, what="the bundle"), "", Reason.EVIDENCE_INVALID)
+    outer = Reader(strictjson.parse(raw, cap=cap, what="the bundle"), "", Reason.EVIDENCE_INVALID)
     if outer.text("mediaType", cap=128) not in MEDIA_TYPES:
         outer.fail("is not a Sigstore bundle of version 0.1 to 0.3", "mediaType")
     material = outer.object("verificationMaterial")
@@ -113,8 +113,11 @@ def _timestamps(material: Reader) -> tuple[bytes, ...]:
     return tuple(octets(stamp, "signedTimestamp") for stamp in stamps)
 
 
-def octets(raw: Reader, name: str, *, cap: int = MAX_BUNDLE) -> bytes:
-    """Read a base64 member (RFC 4648 section 4, no stray characters). Raises InvalidInputError(EvidenceInvalid)."""
+def octets(raw: Reader, name: str, *, cap: int = MAX_WHOLE) -> bytes:
+    """Read a base64 member (RFC 4648 section 4, no stray characters) of at most `cap` characters.
+
+    Raises InvalidInputError(EvidenceInvalid).
+    """
     try:
         return base64.b64decode(raw.text(name, cap=cap), validate=True)
     except (binascii.Error, ValueError):

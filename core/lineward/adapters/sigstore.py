@@ -31,6 +31,7 @@ from lineward.adapters.anchors import Anchors, require_log_window
 from lineward.adapters.bundle import RawBundle, Signed
 from lineward.domain import provenance as provenances
 from lineward.domain import statement as statements
+from lineward.domain.dataset import MAX_BUNDLE
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError, RefusedError
 from lineward.domain.evidence import Evidence, Signer, TrustRoot
@@ -43,7 +44,9 @@ MAX_ROOTS = 16
 class SigstoreVerifier:
     """Verifies bundles offline; safe to share between threads. Implements `ports.EvidenceVerifier`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bundle: int = MAX_BUNDLE) -> None:
+        """Verify bundles of at most `max_bundle` bytes."""
+        self._max_bundle = max_bundle
         self._roots: OrderedDict[Digest, Anchors] = OrderedDict()
         self._lock = Lock()
 
@@ -76,7 +79,7 @@ class SigstoreVerifier:
         With an `artifact`, a signature over its digest is accepted too. Raises as `verify` does.
         """
         try:
-            raw = bundles.parse(bundle)
+            raw = bundles.parse(bundle, self._max_bundle)
             anchors = self._anchors(trust_root)
             if raw.key_hint is not None:
                 return keys.check(raw, trust_root.keys, anchors, artifact)

@@ -15,7 +15,7 @@ from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 _EPILOG = """\
 It writes NAME.yaml (DatasetVersion), NAME-manifest.yaml (ConfigMap, where the manifest has up to 900 KiB),
 NAME.lwm (the manifest) and NAME.sigstore (the bundle) into the folder given by --out; then
-kubectl apply --server-side -f OUT.  Keyless signatures need a Sigstore: the public one, or yours with
+kubectl apply --server-side -f OUT, or give --apply.  Keyless signatures need a Sigstore: the public one, or yours with
 --trust-config.  Exit codes: 0 done, 1 the folder is not what was signed (--add-signature), 2 nothing written
 and why, 64 usage."""
 
@@ -91,5 +91,8 @@ def _rest(group: argparse._ArgumentGroup) -> None:
     add("--workers", type=int, metavar="N", help="hashing threads (default: what the CPU quota allows)")
     add("--progress", choices=PROGRESS, default="auto")
     add("--out", metavar="DIR", default=".", help="where to write (default: the current folder)")
+    add("--oms", action="store_true", help="also write NAME.sig, an OpenSSF Model Signing signature (small sets)")
+    add("--apply", action="store_true", help="apply the objects to the cluster, once they are written")
+    add("--context", help="with --apply: of the kubeconfig (default: the current one)")
     add("--force", action="store_true", help="replace files that are there")
     add("-o", "--output", choices=FORMATS, default="table", help="format of the summary")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from lineward import __version__
 from lineward.adapters import documents, surroundings
 from lineward.adapters.files import create_manifest
-from lineward.cli import attest_arguments, exits
+from lineward.cli import attest_arguments, exits, oms
 from lineward.cli.attest_output import Outputs
 from lineward.cli.attest_signing import Signing
 from lineward.cli.terminal import end_progress, progress_to, show, size_text
@@ -65,8 +65,11 @@ def attest(arguments: argparse.Namespace) -> int:
         if summary.manifest_bytes <= draft.MAX_CONFIG_MAP:
             encoded = base64.b64encode(outputs.written("lwm").read_bytes()).decode()
             outputs.add("manifest.yaml", documents.dump([draft.config_map(names, encoded)]))
+        if arguments.oms:
+            outputs.add("sig", signing.sign_oms(oms.statement_of(Path(arguments.folder))) + b"\n")
         outputs.add("yaml", documents.dump([version]))
         files = outputs.commit()
+        _apply(arguments, files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -96,6 +99,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
         outputs.add(path.suffix.removeprefix("."), documents.dump([changed]))
         files = outputs.commit()
+    _apply(arguments, files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -152,6 +156,17 @@ def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO |
         )
     finally:
         end_progress(arguments.progress)
+
+
+def _apply(arguments: argparse.Namespace, files: Sequence[Path]) -> None:
+    if not arguments.apply:
+        return
+    from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
+
+    objects = [obj for path in files if path.suffix == ".yaml" for obj in documents.read_all(path)]
+    Cluster(arguments.context).apply(objects)
+    for obj in objects:
+        print(f"lineward: applied {obj['kind']} {obj['metadata']['name']}", file=sys.stderr)
 
 
 def _report(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sigstore.models import ClientTrustConfig
 
 from lineward.adapters.identity import TokenSource, at_terminal
 from lineward.adapters.signing import KeylessSigner, KeySigner, load_config
 from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.adapters.sources import MAX_BUNDLE_FILE
 from lineward.domain import trustroot
 from lineward.domain.dataset import MAX_BUNDLE
 from lineward.domain.errors import InvalidInputError, LinewardError
@@ -21,6 +24,7 @@ from lineward.domain.reasons import Reason
 from lineward.ports import StatementSigner
 
 PASSWORD_VARIABLE = "LINEWARD_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+_Checked = TypeVar("_Checked")
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -48,13 +52,23 @@ class Signing:
         config = load_config(arguments.trust_config)
         return cls(KeylessSigner(config, tokens), trustroot.make("signing", _root(config)))
 
+    def sign_oms(self, statement: bytes) -> bytes:
+        """Sign an OMS statement, which may be large, and check the bundle. Raises as `sign` does."""
+        bundle = self.signer.sign(statement)
+        self._checked(lambda: SigstoreVerifier(MAX_BUNDLE_FILE).check(bundle, self.trust_root))
+        return bundle
+
     def sign(self, statement: bytes) -> tuple[bytes, Evidence]:
         """Sign a statement and verify the bundle. Raises LinewardError(NoIdentity or NotSigned)."""
         bundle = self.signer.sign(statement)
         if len(bundle) > MAX_BUNDLE:
             raise InvalidInputError(Reason.PROVENANCE_INVALID, f"the bundle has {len(bundle)} bytes, over {MAX_BUNDLE}")
+        return bundle, self._checked(lambda: SigstoreVerifier().verify(bundle, self.trust_root))
+
+    @staticmethod
+    def _checked(check: Callable[[], _Checked]) -> _Checked:
         try:
-            return bundle, SigstoreVerifier().verify(bundle, self.trust_root)
+            return check()
         except LinewardError as error:
             problem = f"the new bundle does not verify with the trust config's own root: {error.message}"[:300]
             raise LinewardError(Reason.NOT_SIGNED, problem) from error

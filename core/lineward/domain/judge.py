@@ -9,7 +9,7 @@ objection that got furthest is reported, since it is the one closest to being me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -96,7 +96,7 @@ def _met(evidence: Sequence[Evidence | Refusal], bench: Bench) -> Judgement | li
         if isinstance(item, Refusal):
             furthest = _further(furthest, -1, (item.reason, item.message))
             continue
-        case = Case(bench, item, _provenance(item))
+        case = Case(bench, item, provenance_of(item))
         stage, objection = _first_objection(case)
         if objection is None:
             accepted.append(item.signer)
@@ -117,13 +117,14 @@ def _further(best: tuple[int, Objection], stage: int, objection: Objection) -> t
 
 
 def _first_objection(case: Case) -> tuple[int, Objection | None]:
-    for stage, rule in enumerate(RULES):
+    for stage, rule in enumerate(RULES.values()):
         if objection := rule(case):
             return stage, objection
     return len(RULES), None
 
 
-def _provenance(evidence: Evidence) -> Provenance | None:
+def provenance_of(evidence: Evidence) -> Provenance | None:
+    """The parsed predicate; None where it is of another type, or not what its type says."""
     if evidence.provenance is not None or evidence.predicate_type != DATASET_PROVENANCE:
         return evidence.provenance
     try:
@@ -246,19 +247,19 @@ def _constraints(case: Case) -> Objection | None:
     return (Reason.CONSTRAINT_NOT_MET, said) if said else None
 
 
-RULES: tuple[Rule, ...] = (
-    _predicate_type,
-    _authority,
-    _signer_recalled,
-    _same_subject,
-    _same_as_signed,
-    _data_recalled,
-    _age,
-    _validity,
-    _constraints,
-)
+RULES: Mapping[str, Rule] = {
+    "predicate type": _predicate_type,
+    "authority": _authority,
+    "signer not recalled": _signer_recalled,
+    "subject": _same_subject,
+    "equal to what was signed": _same_as_signed,
+    "data not recalled": _data_recalled,
+    "age": _age,
+    "time of use": _validity,
+    "constraints": _constraints,
+}
 """In the order in which a person would ask: what is it, who says so, of what, and does it still hold."""
-_DATA_RECALLED = RULES.index(_data_recalled)
+_DATA_RECALLED = list(RULES).index("data not recalled")
 
 
 def _distinct(authorities: Sequence[Authority], signers: Sequence[Signer]) -> int:

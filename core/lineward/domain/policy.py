@@ -140,11 +140,16 @@ class Policy:
     ) -> bool:
         """Tell whether a pod is under this policy; `kind` is its top owner's, `Pod` for a bare pod."""
         match = self.match
-        if match.names and namespace not in match.names:
-            return False
-        if match.namespaces is not None and not match.namespaces.matches(namespace_labels):
+        if not self.covers(namespace, namespace_labels):
             return False
         return match.pods.matches(pod_labels) and (not match.workloads or kind in match.workloads)
+
+    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether pods of a namespace can be under this policy."""
+        match = self.match
+        if match.names and namespace not in match.names:
+            return False
+        return match.namespaces is None or match.namespaces.matches(labels)
 
 
 def parse(obj: Mapping[str, Any]) -> Policy:

@@ -5,6 +5,7 @@ Format: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md. P
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,15 +33,15 @@ class Statement:
     predicate: Mapping[str, Any]
 
 
-def parse(payload_type: str, payload: bytes) -> Statement:
-    """Parse a verified DSSE payload.
+def parse(payload_type: str, payload: bytes, cap: int = MAX_STATEMENT) -> Statement:
+    """Parse a verified DSSE payload of at most `cap` bytes.
 
     Raises InvalidInputError: EvidenceTooLarge, EvidenceInvalid (no Statement v1, or not exactly one subject with a
     sha256 digest; CVE-2022-35929 and CVE-2026-39395 are what happens without these checks).
     """
     if payload_type != PAYLOAD_TYPE:
         Reader({}, "payloadType", Reason.EVIDENCE_INVALID).fail(f"is {payload_type[:100]!r}, not {PAYLOAD_TYPE}")
-    raw = Reader(strictjson.parse(payload, cap=MAX_STATEMENT, what="the statement"), "", Reason.EVIDENCE_INVALID)
+    raw = Reader(strictjson.parse(payload, cap=cap, what="the statement"), "", Reason.EVIDENCE_INVALID)
     if raw.text("_type") != STATEMENT_TYPE:
         raw.fail(f"is not {STATEMENT_TYPE}", "_type")
     subjects = raw.objects("subject", cap=1024)
@@ -60,6 +61,19 @@ def parse(payload_type: str, payload: bytes) -> Statement:
     )
     raw.done()
     return statement
+
+
+def peek(bundle: object) -> Mapping[str, Any]:
+    """What the statement inside a decoded bundle says, unverified: to choose what to do, never to believe it.
+
+    Empty where there is none.
+    """
+    try:
+        envelope = bundle["dsseEnvelope"]  # type: ignore[index]
+        said = json.loads(base64.b64decode(envelope["payload"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def build(statement: Statement) -> bytes:

@@ -1,0 +1,89 @@
+"""Reads Lineward's objects from the cluster of a kubectl context, and applies those that `attest` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.dynamic import DynamicClient
+from urllib3.exceptions import HTTPError
+
+from lineward.adapters.sources import Inputs
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+
+GROUP, VERSION = "lineward.dev", "v1alpha1"
+FIELD_MANAGER = "lineward-attest"
+_TIMEOUT = 30
+
+
+class Cluster:
+    """A connection to one cluster; every error is a LinewardError(ClusterUnreachable)."""
+
+    def __init__(self, context: str | None = None) -> None:
+        """Use a context of the kubeconfig, the current one by default, or the service account of a pod."""
+        try:
+            config.load_config(context=context)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError, TypeError) as error:
+            raise LinewardError(Reason.CLUSTER_UNREACHABLE, f"no cluster to ask: {error}"[:300]) from error
+        self._objects = client.CustomObjectsApi()
+        self._core = client.CoreV1Api()
+
+    def gather(self, inputs: Inputs, namespace: str) -> None:
+        """Add the policies that cover a namespace, all trust roots and all recalls."""
+        labels = self._call(lambda: self._core.read_namespace(namespace, _request_timeout=_TIMEOUT)).metadata.labels
+        found = Inputs()
+        for plural in ("provenancepolicies", "trustroots", "datasetrecalls"):
+            for item in self._list(plural):
+                found.add_object(item)
+        inputs.policies += [policy for policy in found.policies if policy.covers(namespace, labels or {})]
+        inputs.trust_roots += found.trust_roots
+        inputs.recalls += found.recalls
+
+    def dataset_version(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """One DatasetVersion as it is stored."""
+        found: Mapping[str, Any] = self._call(
+            lambda: self._objects.get_namespaced_custom_object(
+                GROUP, VERSION, namespace, "datasetversions", name, _request_timeout=_TIMEOUT
+            )
+        )
+        return found
+
+    def apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Apply objects on the server's side, in order."""
+        dynamic = self._call(lambda: DynamicClient(client.ApiClient()))  # type: ignore[no-untyped-call]
+        for obj in objects:
+            self._call(lambda obj=obj: self._apply(dynamic, obj))
+
+    def _apply(self, dynamic: Any, obj: Mapping[str, Any]) -> None:
+        resource = dynamic.resources.get(api_version=obj["apiVersion"], kind=obj["kind"])
+        dynamic.server_side_apply(
+            resource,
+            body=dict(obj),
+            name=obj["metadata"]["name"],
+            namespace=obj["metadata"]["namespace"],
+            field_manager=FIELD_MANAGER,
+        )
+
+    def _list(self, plural: str) -> list[Mapping[str, Any]]:
+        listed = self._call(
+            lambda: self._objects.list_cluster_custom_object(GROUP, VERSION, plural, _request_timeout=_TIMEOUT)
+        )
+        return [{"kind": listed["kind"].removesuffix("List"), **item} for item in listed["items"]]
+
+    def _call(self, request: Any) -> Any:
+        try:
+            return request()
+        except ApiException as error:
+            raise LinewardError(Reason.CLUSTER_UNREACHABLE, f"the cluster refused: {_said(error)}"[:300]) from error
+        except (HTTPError, OSError) as error:
+            problem = f"the cluster cannot be reached: {error}"[:300]
+            raise LinewardError(Reason.CLUSTER_UNREACHABLE, problem) from error
+
+
+def _said(error: ApiException) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+    return f"{error.status} {error.reason} {' '.join(body.split())}"

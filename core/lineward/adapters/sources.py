@@ -1,0 +1,116 @@
+"""Reads what a verification needs from files: trust roots, policies, recalls, DatasetVersions and bundles.
+
+What a file is, is told from its content, never from its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lineward.adapters import documents
+from lineward.domain import dataset, policy, recall, strictjson, trustroot
+from lineward.domain.dataset import DatasetVersion
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.evidence import KeyAnchor, TrustRoot
+from lineward.domain.policy import Policy
+from lineward.domain.reasons import Reason
+from lineward.domain.recall import Recall
+
+MAX_BUNDLE_FILE = 64 * 1024 * 1024
+"""Bytes of a bundle given as a file; OMS signatures list every file, 220 bytes each."""
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What is to be verified, and by what."""
+
+    datasets: list[DatasetVersion] = field(default_factory=list)
+    bundles: list[tuple[str, bytes]] = field(default_factory=list)
+    """File name and content of bundles that stand alone."""
+    policies: list[Policy] = field(default_factory=list)
+    trust_roots: list[TrustRoot] = field(default_factory=list)
+    recalls: list[Recall] = field(default_factory=list)
+
+    def add_object(self, obj: Mapping[str, Any]) -> bool:
+        """Take an object of one of Lineward's kinds; other kinds are left alone. Raises InvalidInputError."""
+        kind = obj.get("kind")
+        if kind == "DatasetVersion":
+            self.datasets.append(dataset.parse(obj))
+        elif kind == "ProvenancePolicy":
+            self.policies.append(policy.parse(obj))
+        elif kind == "TrustRoot":
+            self.trust_roots.append(trustroot.parse(obj))
+        elif kind == "DatasetRecall":
+            self.recalls.append(recall.parse(obj))
+        else:
+            return False
+        return True
+
+    def trust_root_of(self, wanted: Policy) -> TrustRoot:
+        """The trust root that a policy names; a single one that was given counts whatever its name.
+
+        Raises InvalidInputError(TrustRootMissing).
+        """
+        named = [root for root in self.trust_roots if root.name == wanted.trust_root]
+        found = named or (self.trust_roots if len(self.trust_roots) == 1 else [])
+        if len(found) != 1:
+            problem = f"policy {wanted.name} names the trust root {wanted.trust_root}; {len(found)} of it were given"
+            raise InvalidInputError(Reason.TRUST_ROOT_MISSING, problem)
+        return found[0]
+
+
+def read_target(path: Path, inputs: Inputs) -> None:
+    """Read a DatasetVersion or a bundle. Raises InvalidInputError(DatasetInvalid or EvidenceInvalid)."""
+    raw = _read(path, MAX_BUNDLE_FILE, Reason.DATASET_INVALID)
+    if raw.lstrip()[:1] == b"{" and b'"mediaType"' in raw[:4096] and b"vnd.dev.sigstore.bundle" in raw[:4096]:
+        inputs.bundles.append((path.name, raw))
+        return
+    found = [obj for obj in documents.read_all(path, Reason.DATASET_INVALID) if obj.get("kind") == "DatasetVersion"]
+    if not found:
+        raise InvalidInputError(Reason.DATASET_INVALID, f"{path} is no DatasetVersion and no Sigstore bundle")
+    inputs.datasets += [dataset.parse(obj) for obj in found]
+
+
+def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
+    """Read the objects of a kind; others in the file are left alone. Raises InvalidInputError(`reason`) for none."""
+    found = [obj for obj in documents.read_all(path, reason) if obj.get("kind") == kind]
+    if not found:
+        raise InvalidInputError(reason, f"{path} holds no {kind}")
+    for obj in found:
+        inputs.add_object(obj)
+
+
+def read_trust_root(path: Path) -> list[TrustRoot]:
+    """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
+
+    Raises InvalidInputError(TrustRootInvalid).
+    """
+    raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
+    text = raw.decode(errors="replace")
+    if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):
+        return [trustroot.make(path.stem, "", (KeyAnchor(path.stem, text, None, _FAR),))]
+    if text.lstrip().startswith("{"):
+        value = strictjson.parse(raw, cap=documents.MAX_FILE, what=str(path), reason=Reason.TRUST_ROOT_INVALID)
+        if isinstance(value, dict) and "mediaType" in value:
+            inner = value.get("trustedRoot", value)
+            return [trustroot.make(path.stem, json.dumps(inner) if inner is not value else text)]
+    inputs = Inputs()
+    read_objects(path, inputs, "TrustRoot", Reason.TRUST_ROOT_INVALID)
+    return inputs.trust_roots
+
+
+def _read(path: Path, cap: int, reason: Reason) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(cap + 1)
+    except OSError as error:
+        raise InvalidInputError(reason, f"{path}: {error.strerror}") from error
+    if len(raw) > cap:
+        raise InvalidInputError(reason, f"{path} is larger than {cap} bytes")
+    return raw

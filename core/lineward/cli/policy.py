@@ -1,0 +1,77 @@
+"""`lineward policy`: check policies, and try them on evidence before they meet a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lineward.adapters import sources
+from lineward.adapters.sources import Inputs
+from lineward.cli import exits, report
+from lineward.cli.report import Judge
+from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.cli.verify import read_rules, rule_arguments
+from lineward.domain.policy import Authority, Policy
+from lineward.domain.reasons import Reason
+
+
+def run(argv: Sequence[str], prog: str) -> int:
+    """Run one sub-command: 0 all would be admitted, 1 one would be refused, 2 could not tell, 64 usage."""
+    parser = Parser(
+        prog, description="Check ProvenancePolicies, and try them on evidence, with the webhook's own rules."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    check = commands.add_parser("check", help="read policies and say what they ask for")
+    check.add_argument("policies", nargs="+", metavar="POLICY")
+    check.add_argument("-o", "--output", choices=FORMATS, default="table")
+    check.set_defaults(against=None)
+    test = commands.add_parser("test", help="judge DatasetVersions and bundles by a policy")
+    test.add_argument("policies", nargs="+", metavar="POLICY")
+    test.add_argument("--against", nargs="+", required=True, metavar="FILE", help="DatasetVersions or bundles")
+    rule_arguments(test)
+    arguments = parser.parse_args(argv)
+    inputs = Inputs()
+    for path in arguments.policies:
+        sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+    if arguments.against is None:
+        for policy in inputs.policies:
+            show(_value(policy), _rows(policy), arguments.output)
+        return exits.OK
+    read_rules(arguments, inputs)
+    if not inputs.trust_roots:
+        test.error("which keys are believed? give --trust-root FILE")
+    for path in arguments.against:
+        sources.read_target(Path(path), inputs)
+    judge = Judge(inputs, arguments.at)
+    alone = [judge.bundle(name, raw) for name, raw in inputs.bundles]
+    reports = [judge.version(dataset) for dataset in (*inputs.datasets, *alone)]
+    return report.conclude(reports, arguments.output)
+
+
+def _value(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "mode": str(policy.mode),
+        "trustRoot": policy.trust_root,
+        "quorum": policy.quorum,
+        "authorities": [_authority(authority) for authority in policy.authorities],
+        "require": [requirement.predicate_type for requirement in policy.require],
+    }
+
+
+def _rows(policy: Policy) -> list[tuple[str, str]]:
+    rows = [("policy", policy.name), ("mode", str(policy.mode)), ("trust root", policy.trust_root)]
+    rows += [("authority", _authority(authority)) for authority in policy.authorities]
+    rows.append(("quorum", str(policy.quorum)))
+    for requirement in policy.require:
+        age = f", at most {requirement.max_age} old" if requirement.max_age else ""
+        rows.append(("requires", f"{requirement.predicate_type}{age}"))
+    return rows
+
+
+def _authority(authority: Authority) -> str:
+    if authority.key or authority.key_digest:
+        return f"{authority.name}: key {authority.key or authority.key_digest}"
+    pattern = authority.subject_pattern.pattern if authority.subject_pattern else ""
+    return f"{authority.name}: {authority.subject or f'/{pattern}/'} by {authority.issuer}"

@@ -1,0 +1,145 @@
+"""Judges what was gathered, the way the webhook does, and shows it step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.adapters.sources import Inputs
+from lineward.cli import exits
+from lineward.cli.terminal import show
+from lineward.domain import explain
+from lineward.domain.dataset import Attestation, DatasetVersion
+from lineward.domain.digest import Digest
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.evidence import Evidence, TrustRoot
+from lineward.domain.explain import Outcome, Step
+from lineward.domain.judge import judge
+from lineward.domain.plan import Refusal
+from lineward.domain.reasons import Reason
+from lineward.domain.verdict import Verdict
+
+
+@dataclass(slots=True)
+class Report:
+    """The verdict on one DatasetVersion, bundle or folder, with the steps that led to it."""
+
+    subject: str
+    verdict: Verdict = Verdict.VERIFIED
+    reason: Reason = Reason.VERIFIED
+    message: str = ""
+    steps: list[Step] = field(default_factory=list)
+
+    def refuse(self, verdict: Verdict, reason: Reason, message: str) -> None:
+        """Take a worse verdict; the first refusal stays."""
+        if self.verdict is not Verdict.REFUSED:
+            self.verdict, self.reason, self.message = verdict, reason, message
+
+    def value(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return {
+            "subject": self.subject,
+            "verdict": str(self.verdict),
+            "reason": str(self.reason),
+            "message": self.message,
+            "steps": [
+                {
+                    "name": step.name,
+                    "outcome": str(step.outcome),
+                    "detail": step.detail,
+                    **({"reason": str(step.reason)} if step.reason else {}),
+                }
+                for step in self.steps
+            ],
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The report for people."""
+        rows = [(_WORDS[step.outcome], _line(step)) for step in self.steps]
+        rows.append((str(self.verdict).upper(), f"{self.subject}: {self.message}" if self.message else self.subject))
+        if self.reason is not Reason.VERIFIED:
+            rows.append(("next step", f"{self.reason.next_step} ({self.reason.docs})"))
+        return rows
+
+
+_EXITS = {Verdict.REFUSED: exits.DIFFERS, Verdict.UNKNOWN: exits.UNKNOWN, Verdict.VERIFIED: exits.OK}
+_WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.NOT_APPLICABLE: "-"}
+
+
+def _line(step: Step) -> str:
+    detail = f"{step.reason}: {step.detail}" if step.reason else step.detail
+    return f"{step.name}: {detail}" if detail else step.name
+
+
+def conclude(reports: Sequence[Report], fmt: str) -> int:
+    """Print all reports; 0 where all are verified, 1 where one is refused, 2 where one could not be told."""
+    verdicts = [report.verdict for report in reports]
+    worst = next(v for v in (Verdict.REFUSED, Verdict.UNKNOWN, Verdict.VERIFIED) if v in verdicts)
+    value = {"verdict": str(worst), "reports": [report.value() for report in reports]}
+    show(value, [row for report in reports for row in report.rows()], fmt)
+    return _EXITS[worst]
+
+
+class Judge:
+    """Judges DatasetVersions by all given policies; each bundle is verified once per trust root."""
+
+    def __init__(self, inputs: Inputs, now: datetime) -> None:
+        self._inputs, self._now = inputs, now
+        self._verifier = SigstoreVerifier()
+        self._seen: dict[tuple[bytes, Digest], Evidence | Refusal] = {}
+
+    def version(self, dataset: DatasetVersion) -> Report:
+        """Judge a DatasetVersion. Raises InvalidInputError(TrustRootMissing)."""
+        report = Report(f"{dataset.dataset} {dataset.version}")
+        shown: set[Digest] = set()
+        for policy in self._inputs.policies:
+            root = self._inputs.trust_root_of(policy)
+            evidence = [self._evidence(attestation, root) for attestation in dataset.attestations]
+            if root.digest not in shown:
+                report.steps += explain.signature_steps(evidence)
+                shown.add(root.digest)
+            report.steps += explain.policy_steps(dataset, evidence, policy, self._inputs.recalls, self._now)
+            judged = judge(dataset, evidence, policy, self._inputs.recalls, self._now)
+            if judged.verdict is not Verdict.VERIFIED:
+                report.refuse(judged.verdict, judged.reason, f"policy {policy.name}: {judged.message}")
+            elif report.verdict is Verdict.VERIFIED:
+                report.message = judged.message
+        return report
+
+    def bundle(self, name: str, raw: bytes) -> DatasetVersion:
+        """The DatasetVersion that a bundle alone speaks of. Raises LinewardError where it does not verify."""
+        digest = Digest.parse("sha256:" + "0" * 64)
+        problem: LinewardError = InvalidInputError(Reason.TRUST_ROOT_MISSING, "no trust root was given")
+        for root in self._inputs.trust_roots:
+            found = self._evidence(Attestation(bundle=raw, digest=digest), root)
+            if isinstance(found, Evidence) and found.provenance is not None:
+                said = found.provenance
+                return DatasetVersion(
+                    namespace="",
+                    name=name,
+                    uid="",
+                    dataset=said.name,
+                    version=said.version,
+                    integrity=said.integrity,
+                    attestations=(Attestation(bundle=raw),),
+                )
+            if isinstance(found, Evidence):
+                problem = InvalidInputError(Reason.WRONG_PREDICATE_TYPE, f"{name} is a {found.predicate_type[:120]}")
+            else:
+                problem = InvalidInputError(found.reason, f"{name}: {found.message}")
+        raise problem
+
+    def _evidence(self, attestation: Attestation, root: TrustRoot) -> Evidence | Refusal:
+        if not attestation.bundle:
+            where = attestation.oci or attestation.url
+            return Refusal(Reason.EVIDENCE_PENDING, f"the bundle is at {where}, and nothing is fetched here"[:300])
+        key = (attestation.bundle, root.digest)
+        if key not in self._seen:
+            try:
+                self._seen[key] = self._verifier.verify(attestation.bundle, root)
+            except LinewardError as error:
+                self._seen[key] = Refusal(error.reason, error.message[:300])
+        return self._seen[key]

@@ -1,0 +1,142 @@
+"""`lineward trust-root`: show, check and fetch the keys that evidence is believed by."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sigstore.models import ClientTrustConfig
+from sigstore_models.common.v1 import TimeRange
+
+from lineward.adapters import documents, keys, sources
+from lineward.adapters.anchors import Anchors
+from lineward.adapters.signing import temporary_cache
+from lineward.cli import exits
+from lineward.cli.manifest_tree import replacing
+from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.domain.draft import API_VERSION
+from lineward.domain.errors import LinewardError
+from lineward.domain.evidence import TrustRoot
+from lineward.domain.reasons import Reason
+from lineward.domain.trustwindow import Window, warnings
+
+
+def run(argv: Sequence[str], prog: str) -> int:
+    """Run one sub-command: 0 good, 1 it will not do, 2 could not tell, 64 usage."""
+    parser = Parser(prog, description="The keys that evidence is believed by. Only fetch uses the network.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    for name, text, command in (("show", "list keys and authorities", _show), ("check", "warn of expiry", _check)):
+        made = commands.add_parser(name, help=text)
+        made.add_argument("file", metavar="FILE", help="TrustRoot, trusted_root.json, trust config or PEM public key")
+        made.add_argument("-o", "--output", choices=FORMATS, default="table")
+        made.set_defaults(command=command)
+        if command is _check:
+            made.add_argument("--days", type=int, default=30, help="warn this long before (default: 30)")
+    fetch = commands.add_parser("fetch", help="fetch a trusted root by TUF, and write a TrustRoot")
+    fetch.add_argument("--staging", action="store_true", help="of Sigstore's staging instance")
+    fetch.add_argument("--url", help="of a private TUF repository; needs --root")
+    fetch.add_argument("--root", metavar="FILE", help="root.json that the repository is trusted by")
+    fetch.add_argument("--name", default="default", help="of the TrustRoot object (default: default)")
+    fetch.add_argument("--raw", action="store_true", help="write trusted_root.json itself")
+    fetch.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
+    fetch.set_defaults(command=_fetch)
+    arguments = parser.parse_args(argv)
+    if arguments.command is _fetch and bool(arguments.url) is not bool(arguments.root):
+        fetch.error("--url and --root go together")
+    code: int = arguments.command(arguments)
+    return code
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    for root in sources.read_trust_root(Path(arguments.file)):
+        found = windows(root)
+        value = {"name": root.name, "digest": str(root.digest), "keys": [_value(window) for window in found]}
+        show(value, _rows(root, found), arguments.output)
+    return exits.OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    now, within = datetime.now(UTC), timedelta(days=arguments.days)
+    code = exits.OK
+    for root in sources.read_trust_root(Path(arguments.file)):
+        said = warnings(windows(root), now, within)
+        rows = [("warning", text) for text in said] or [("good", f"nothing ends within {arguments.days} days")]
+        show({"name": root.name, "warnings": said}, [("trust root", root.name), *rows], arguments.output)
+        code = exits.DIFFERS if said else code
+    return code
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    logging.getLogger("sigstore").setLevel(logging.ERROR)
+    try:
+        with temporary_cache():
+            config = _config(arguments)
+    except Exception as error:
+        problem = f"the trusted root could not be fetched: {' '.join(str(error).split())}"[:300]
+        raise LinewardError(Reason.TRUST_ROOT_MISSING, problem) from error
+    text = config.trusted_root._inner.to_json()  # noqa: SLF001 - there is no public way to the JSON
+    Anchors(text)
+    obj = {
+        "apiVersion": API_VERSION,
+        "kind": "TrustRoot",
+        "metadata": {"name": arguments.name},
+        "spec": {"trustedRoot": text},
+    }
+    content = documents.dump_json(json.loads(text)) if arguments.raw else documents.dump([obj])
+    if arguments.out:
+        with replacing(Path(arguments.out)) as file:
+            file.write(content)
+    else:
+        sys.stdout.write(content.decode())
+    return exits.OK
+
+
+def _config(arguments: argparse.Namespace) -> ClientTrustConfig:
+    if arguments.url:
+        return ClientTrustConfig.from_tuf(arguments.url, bootstrap_root=Path(arguments.root))
+    return ClientTrustConfig.staging() if arguments.staging else ClientTrustConfig.production()
+
+
+def windows(root: TrustRoot) -> list[Window]:
+    """All keys and authorities of a trust root. Raises InvalidInputError(TrustRootInvalid)."""
+    for key in root.keys:
+        keys.load(key.pem)
+    found = [Window("key", key.name, key.not_before, key.not_after) for key in root.keys]
+    if not root.trusted_root_json:
+        return found
+    message = Anchors(root.trusted_root_json).message
+    for kind, logs in (("transparency log", message.tlogs), ("certificate transparency log", message.ctlogs)):
+        found += [_window(kind, log.base_url, log.public_key.valid_for) for log in logs]
+    for kind, authorities in (
+        ("certificate authority", message.certificate_authorities),
+        ("timestamping authority", message.timestamp_authorities),
+    ):
+        found += [_window(kind, a.uri or a.subject.common_name, a.valid_for) for a in authorities]
+    return found
+
+
+def _window(kind: str, name: str, window: TimeRange | None) -> Window:
+    return Window(kind, name, window.start if window else None, window.end if window else None)
+
+
+def _value(window: Window) -> dict[str, Any]:
+    return {"kind": window.kind, "name": window.name, "start": _time(window.start), "end": _time(window.end)}
+
+
+def _rows(root: TrustRoot, found: Sequence[Window]) -> list[tuple[str, str]]:
+    now = datetime.now(UTC)
+    rows = [("trust root", root.name), ("digest", str(root.digest))]
+    for window in found:
+        state = "valid" if window.valid(now) else "not valid now"
+        rows.append((window.kind, f"{window.name}  {_time(window.start)} to {_time(window.end) or 'open'}  {state}"))
+    return rows
+
+
+def _time(time: datetime | None) -> str | None:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else None

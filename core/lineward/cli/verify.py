@@ -1,0 +1,182 @@
+"""`lineward verify`: run the webhook's own checks on files, and explain each step."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lineward.adapters import sources
+from lineward.adapters.files import Outcome, verify_tree
+from lineward.adapters.sources import Inputs
+from lineward.cli import oms, report
+from lineward.cli.report import Judge, Report
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, progress_to
+from lineward.domain import explain, fields, policy
+from lineward.domain.dataset import DatasetVersion
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.explain import Step
+from lineward.domain.manifest import Parameters
+from lineward.domain.reasons import Reason
+from lineward.domain.verdict import Verdict
+
+_EPILOG = """\
+TARGET is any of: the folder with the data, a DatasetVersion file, a bundle, an OMS signature, or with --cluster
+dsv/NAME. With a folder its bytes are hashed and compared; without, only the evidence is judged.
+A signature counts only if you say whose: by --policy, --cluster, or --issuer with --subject.
+Nothing uses the network but --cluster. Exit codes: 0 verified, 1 refused or different, 2 could not tell, 64 usage."""
+
+
+def run(argv: Sequence[str], prog: str) -> int:
+    """Verify; exit codes as in the epilog."""
+    parser = _parser(prog)
+    arguments = parser.parse_args(argv)
+    inputs = Inputs()
+    folder = _targets(arguments, parser, inputs)
+    _rules(arguments, parser, inputs)
+    judge = Judge(inputs, arguments.at)
+    reports = [oms.report(name, raw, folder, inputs) for name, raw in inputs.bundles if oms.is_signature(raw)]
+    alone = [judge.bundle(name, raw) for name, raw in inputs.bundles if not oms.is_signature(raw)]
+    for version in (*inputs.datasets, *alone):
+        made = judge.version(version)
+        if folder is not None:
+            _compare(made, folder, version, arguments)
+        reports.append(made)
+    return report.conclude(reports, arguments.output)
+
+
+def _parser(prog: str) -> Parser:
+    parser = Parser(
+        prog,
+        description="Run the checks of the admission webhook on files, offline, and explain each step.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("targets", nargs="+", metavar="TARGET")
+    rule_arguments(parser)
+    add("--policy", action="append", default=[], metavar="FILE", help="ProvenancePolicy; all must be met")
+    add("--issuer", help="in place of a policy: who issued the signer's identity")
+    add("--subject", help="in place of a policy: the signer, exactly")
+    add("--cluster", action="store_true", help="take policies, trust roots and recalls from the cluster")
+    add("--context", help="of the kubeconfig (default: the current one)")
+    add("--namespace", "-n", help="with --cluster: whose policies apply (default: the DatasetVersion's)")
+    add("--manifest", metavar="FILE", help="names what differs (default: NAME.lwm beside the DatasetVersion)")
+    add("--workers", type=int, metavar="N")
+    add("--progress", choices=PROGRESS, default="auto")
+    return parser
+
+
+def rule_arguments(parser: Parser) -> None:
+    """Arguments that every command shares which judges evidence."""
+    add = parser.add_argument
+    add("--trust-root", action="append", default=[], metavar="FILE", help="TrustRoot, trusted_root.json, or PEM key")
+    add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
+    add("--at", type=_moment, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
+    add("-o", "--output", choices=FORMATS, default="table")
+
+
+def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
+    """Read the files that `rule_arguments` names. Raises InvalidInputError."""
+    for path in arguments.trust_root:
+        inputs.trust_roots += sources.read_trust_root(Path(path))
+    for path in arguments.recall:
+        sources.read_objects(Path(path), inputs, "DatasetRecall", Reason.REQUEST_INVALID)
+
+
+def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> Path | None:
+    folder: Path | None = None
+    for target in arguments.targets:
+        path = Path(target)
+        if path.is_dir():
+            if folder is not None:
+                parser.error("give one folder")
+            folder = path
+        elif target.startswith("dsv/") and arguments.cluster:
+            _from_cluster(target.removeprefix("dsv/"), arguments, parser, inputs)
+        else:
+            sources.read_target(path, inputs)
+            beside = path.with_suffix(".lwm")
+            arguments.manifest = arguments.manifest or (str(beside) if beside.is_file() else None)
+    if not inputs.datasets and not inputs.bundles:
+        parser.error("a folder alone says nothing: give its DatasetVersion, bundle or OMS signature too")
+    return folder
+
+
+def _from_cluster(name: str, arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> None:
+    from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
+
+    if not arguments.namespace:
+        parser.error("dsv/NAME needs --namespace")
+    inputs.add_object(
+        {"kind": "DatasetVersion", **Cluster(arguments.context).dataset_version(arguments.namespace, name)}
+    )
+
+
+def _rules(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> None:
+    read_rules(arguments, inputs)
+    for path in arguments.policy:
+        sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+    if bool(arguments.issuer) is not bool(arguments.subject):
+        parser.error("--issuer and --subject go together")
+    if arguments.issuer:
+        keyless = {"issuer": arguments.issuer, "subject": arguments.subject}
+        inputs.policies.append(_adhoc([{"name": "given", "keyless": keyless}]))
+    if arguments.cluster:
+        from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
+
+        namespaces = {dataset.namespace for dataset in inputs.datasets} - {""}
+        if not arguments.namespace and len(namespaces) != 1:
+            parser.error("give --namespace: whose policies apply?")
+        Cluster(arguments.context).gather(inputs, arguments.namespace or namespaces.pop())
+        if not inputs.policies:
+            raise InvalidInputError(Reason.POLICY_INVALID, "no policy of the cluster covers the namespace")
+    if not inputs.policies and (keys := [key.name for root in inputs.trust_roots for key in root.keys]):
+        inputs.policies.append(_adhoc([{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)]))
+    if not inputs.policies:
+        parser.error("whose signature counts? give --policy, --cluster, or --issuer with --subject")
+    if not inputs.trust_roots:
+        parser.error("which keys are believed? give --trust-root FILE or --cluster")
+
+
+def _adhoc(authorities: list[dict[str, object]]) -> policy.Policy:
+    """A policy that accepts what the command line names."""
+    spec = {
+        "match": {"namespaces": {"names": ["any"]}},
+        "trustRootRef": {"name": "given"},
+        "authorities": authorities,
+    }
+    return policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return fields.moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T12:00:00Z") from error
+
+
+def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: argparse.Namespace) -> None:
+    """Hash the folder and add what was found to the report."""
+    integrity = version.integrity
+    with contextlib.ExitStack() as stack:
+        manifest = stack.enter_context(Path(arguments.manifest).open("rb")) if arguments.manifest else None
+        found = verify_tree(
+            folder,
+            integrity.root,
+            Parameters(integrity.profile, integrity.chunk_bytes),
+            manifest=manifest,
+            manifest_digest=integrity.manifest.digest if integrity.manifest else None,
+            progress=progress_to(arguments.progress),
+            workers=arguments.workers,
+        )
+    end_progress(arguments.progress)
+    name = f"bytes of {folder}"
+    if found.outcome is Outcome.EQUAL:
+        made.steps.append(Step(name, explain.Outcome.PASSED, f"{found.files} files, root {integrity.root}"))
+        return
+    made.steps.append(Step(name, explain.Outcome.REFUSED, found.message, found.reason))
+    verdict = Verdict.REFUSED if found.outcome is Outcome.DIFFERS else Verdict.UNKNOWN
+    made.refuse(verdict, found.reason, found.message)

@@ -1,0 +1,35 @@
+"""How long the keys of a trust root are good for, as rows for people and warnings before they run out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One key or authority: what it is for, who it is, and when it may sign (both ends included)."""
+
+    kind: str
+    name: str
+    start: datetime | None
+    end: datetime | None
+
+    def valid(self, now: datetime) -> bool:
+        """Tell whether it may sign now."""
+        return (self.start is None or self.start <= now) and (self.end is None or now <= self.end)
+
+
+def warnings(windows: Sequence[Window], now: datetime, within: timedelta) -> list[str]:
+    """Say which kinds have no valid member, or none beyond `within`; old members beside valid ones are normal."""
+    said: list[str] = []
+    for kind in dict.fromkeys(window.kind for window in windows):
+        members = [window for window in windows if window.kind == kind]
+        valid = [window for window in members if window.valid(now)]
+        if not valid:
+            said.append(f"no {kind} is valid now: nothing signed from now on will verify")
+        elif not any(window.end is None or window.end > now + within for window in valid):
+            last = max(window.end for window in valid if window.end is not None)
+            said.append(f"the last {kind} ends at {last:%Y-%m-%dT%H:%M:%SZ}")
+    return said
