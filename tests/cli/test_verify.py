@@ -169,7 +169,7 @@ def test_it_explains_for_people(attested: Path, lineward: Command, capsys: pytes
 
 def test_a_policy_is_tried_on_files(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
     policies = attested / "policy.yml"
-    against = [
+    against: list[str | Path] = [
         "--against",
         attested / f"{NAME}.yaml",
         attested / f"{NAME}.sigstore",

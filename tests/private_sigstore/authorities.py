@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.private_sigstore import der
 
+LEGACY_ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
+"""Raw text, deprecated; model_signing reads it and we do not."""
 SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 
 
@@ -152,6 +154,9 @@ class Fulcio:
         names = identity.alternative_names()
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
+        if identity.issuer:
+            legacy = x509.UnrecognizedExtension(LEGACY_ISSUER, identity.issuer.encode())
+            builder = builder.add_extension(legacy, critical=False)
         claims = [("1.3.6.1.4.1.57264.1.8", identity.issuer), *identity.claims]
         for dotted, text in claims:
             if text:

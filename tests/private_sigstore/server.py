@@ -51,6 +51,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        """The issuer's discovery document: some clients want it even when they bring a token."""
+        if self.path != "/oidc/.well-known/openid-configuration":
+            self.send_error(404)
+            return
+        endpoints = dict.fromkeys(("authorization_endpoint", "token_endpoint"), "http://127.0.0.1:9/none")
+        answer = json.dumps({"issuer": ISSUER, **endpoints}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
     def log_message(self, *_: object) -> None:
         pass
 

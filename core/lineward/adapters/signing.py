@@ -5,6 +5,7 @@ Whatever signs, the bundle goes through our own verifier before anyone gets it (
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -28,7 +29,6 @@ from lineward.adapters.keys import HASHES, pae
 from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import PAYLOAD_TYPE
-from lineward.domain.trustroot import key_digest
 
 MAX_CONFIG = 1024 * 1024
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -122,6 +122,11 @@ class KeySigner:
         public = self._key.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
+    @property
+    def _hint(self) -> str:
+        """What model_signing compares: the digest of the PEM text (OMS v1.0), in hex."""
+        return hashlib.sha256(self.public_pem.encode()).hexdigest()
+
     def sign(self, statement: bytes) -> bytes:
         """Sign a statement. Raises LinewardError(NotSigned) where a timestamp was wanted and not given."""
         message = pae(PAYLOAD_TYPE, statement)
@@ -129,7 +134,7 @@ class KeySigner:
             signature = self._key.sign(message)
         else:
             signature = self._key.sign(message, ECDSA(HASHES[self._key.curve.name]))
-        material: dict[str, Any] = {"publicKey": {"hint": key_digest(self.public_pem)}, "tlogEntries": []}
+        material: dict[str, Any] = {"publicKey": {"hint": self._hint}, "tlogEntries": []}
         if stamps := self._timestamps(signature):
             material["timestampVerificationData"] = {"rfc3161Timestamps": stamps}
         bundle = {

@@ -142,6 +142,7 @@ MAIL = x509.RFC822Name("data-team@example.org")
         Identity(names=(x509.DNSName("example.org"),)),
         Identity(names=(x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), der.utf8("joe")),)),
         Identity(issuer=""),
+        Identity(issuer="", claims=(("1.3.6.1.4.1.57264.1.1", "https://issuer.example"),)),
     ],
     ids=str,
 )

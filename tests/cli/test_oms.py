@@ -1,0 +1,155 @@
+"""OMS both ways, with the real model_signing: we verify its signatures, it verifies ours, and both see tampering."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.cli.conftest import Command
+from tests.private_sigstore.server import token
+from tests.unit.evidence.samples import changed
+
+from lineward.domain import oms, statement
+from lineward.domain.digest import Digest
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+from lineward.domain.statement import PAYLOAD_TYPE, Statement
+
+WHAT = ["--dataset", "d", "--version", "1", "--namespace", "ml", "--pvc", "credit"]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A P-256 key, `k.pem` and `k.pub`."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "k.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "k.pub").write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return tmp_path / "k"
+
+
+def model_signing(*arguments: str | Path) -> int:
+    """Run the reference tool with nothing of the developer's surroundings."""
+    command = [sys.executable, "-m", "model_signing", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
+
+
+def test_we_verify_what_model_signing_signs_with_a_key(
+    lineward: Command, data: Path, tmp_path: Path, key: Path
+) -> None:
+    signature = tmp_path / "s.sig"
+    assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature) == 0
+    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.pub"]
+    assert lineward(*call) == (0, "")
+    (data / "added.csv").write_text("x")
+    assert lineward(*call)[0] == 1
+    (data / "added.csv").unlink()
+    (data / "train.csv").write_text("other")
+    assert lineward(*call)[0] == 1
+
+
+def test_paths_that_the_signer_ignores_must_be_absent(lineward: Command, data: Path, tmp_path: Path, key: Path) -> None:
+    """model_signing itself lets unsigned files pass there."""
+    signature = tmp_path / "s.sig"
+    model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature)
+    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.pub"]
+    (data / ".gitignore").write_text("unsigned")
+    assert model_signing("verify", "key", data, "--signature", signature, "--public_key", f"{key}.pub") == 0
+    assert lineward(*call)[0] == 1
+    (data / ".gitignore").unlink()
+    assert lineward(*call)[0] == 0
+
+
+def test_model_signing_verifies_what_we_sign_with_a_key(
+    lineward: Command, data: Path, tmp_path: Path, key: Path
+) -> None:
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    check: list[str | Path] = [
+        "verify",
+        "key",
+        data,
+        "--signature",
+        tmp_path / "o" / "d-1.sig",
+        "--public_key",
+        f"{key}.pub",
+    ]
+    assert model_signing(*check) == 0
+    (data / "part" / "test.csv").write_text("other")
+    assert model_signing(*check) != 0
+
+
+def test_both_ways_keyless(
+    lineward: Command, data: Path, tmp_path: Path, trust_config: Path, identity: list[str]
+) -> None:
+    out: list[str | Path] = ["--trust-config", str(trust_config), "--out", str(tmp_path / "o")]
+    assert lineward("attest", data, *WHAT, *identity, "--oms", *out) == (0, "")
+    who = ["--identity", "data-team@example.org", "--identity_provider", "https://issuer.example"]
+    ours: list[str | Path] = ["--signature", tmp_path / "o" / "d-1.sig", "--trust_config", trust_config]
+    assert model_signing("verify", "sigstore", data, *ours, *who) == 0
+    theirs = tmp_path / "theirs.sig"
+    signed: list[str | Path] = ["--identity_token", token(), "--trust_config", trust_config, "--signature", theirs]
+    assert model_signing("sign", "sigstore", data, *signed) == 0
+    root = tmp_path / "root.json"
+    root.write_text(json.dumps(json.loads(trust_config.read_text())["trustedRoot"]))
+    issuer = ["--issuer", "https://issuer.example", "--trust-root", str(root)]
+    assert lineward("verify", data, theirs, *issuer, "--subject", "data-team@example.org") == (0, "")
+    assert lineward("verify", data, theirs, *issuer, "--subject", "other@example.org")[0] == 1
+
+
+FILES = [("a.csv", Digest(b"\1" * 32)), ("b/c.csv", Digest(b"\2" * 32))]
+GOOD = json.loads(oms.statement_of("data", FILES))
+
+
+def parsed(said: dict[str, object]) -> oms.Signature:
+    return oms.parse(statement.parse(PAYLOAD_TYPE, json.dumps(said).encode()))
+
+
+def test_our_statement_is_read_as_it_was_meant() -> None:
+    assert parsed(GOOD) == oms.Signature(dict(FILES), ())
+
+
+RESOURCES = GOOD["predicate"]["resources"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("predicateType", "https://model_signing/Digests/v0.1"),
+        ("predicate/serialization/method", "shards"),
+        ("predicate/serialization/hash_type", "blake2b"),
+        ("predicate/serialization/allow_symlinks", True),
+        ("predicate/serialization/unknown", True),
+        ("predicate/resources", []),
+        ("predicate/resources", [*RESOURCES, RESOURCES[0]]),
+        ("predicate/resources", RESOURCES[:1]),
+        ("predicate/resources", RESOURCES[::-1]),
+        ("predicate/resources/0/digest", "00" * 32),
+        ("predicate/resources/0/algorithm", "sha256-sharded-200"),
+        ("predicate/resources/0/name", "/etc/passwd"),
+        ("predicate/resources/0/name", "b/../a.csv"),
+        ("predicate/resources/0/name", "./a.csv"),
+        ("subject", [*GOOD["subject"], *GOOD["subject"]]),
+    ],
+)
+def test_an_oms_statement_that_is_none(path: str, value: object) -> None:
+    with pytest.raises(LinewardError):
+        parsed(changed(GOOD, path, value))
+
+
+def test_a_renamed_file_is_a_change_though_the_root_is_the_same() -> None:
+    """The signed root covers digests only: names are ours to compare."""
+    renamed = changed(GOOD, "predicate/resources/0/name", "z.csv")
+    with pytest.raises(LinewardError) as caught:
+        oms.require_same(parsed(renamed), dict(FILES))
+    assert caught.value.reason is Reason.CONTENT_DIFFERS
+
+
+def test_another_statement_is_no_oms_signature() -> None:
+    said = Statement("d", Digest(bytes(32)), "https://x", {})
+    with pytest.raises(LinewardError) as caught:
+        oms.parse(said)
+    assert caught.value.reason is Reason.WRONG_PREDICATE_TYPE
