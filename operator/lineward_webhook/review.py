@@ -196,9 +196,8 @@ def _updated(request: Request) -> Answer:
         raise InvalidInputError(Reason.REQUEST_INVALID, "an UPDATE without its old object")
     denials = judge_update(request.old, request.pod)
     plan = promised(request.old)
-    return Answer(
-        denials, pod=podspec.parse(request.pod), mode=plan.mode if plan and plan.mode in list(Mode) else "none"
-    )
+    pod = podspec.parse(request.pod) if denials else _NOBODY
+    return Answer(denials, pod=pod, mode=plan.mode if plan and plan.mode in list(Mode) else "none")
 
 
 def _mode(decision: Decision) -> str:

@@ -7,8 +7,7 @@ field that the API server would default is written out for the same reason.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,12 +48,11 @@ class Injection:
 
 
 def strip(pod: Mapping[str, Any]) -> Json:
-    """Return a copy of the pod without the containers and volumes that `inject` makes."""
-    stripped = copy.deepcopy(dict(pod))
-    spec = stripped["spec"]
+    """Return the pod without the containers and volumes that `inject` makes; shares what it leaves as it was."""
+    spec = dict(pod["spec"])
     _keep(spec, "initContainers", lambda item: item.get("name") not in _NAMES)
     _keep(spec, "volumes", lambda item: not _is_our_volume(item.get("name")))
-    return stripped
+    return {**pod, "spec": spec}
 
 
 def without_ours(pod: Pod) -> Pod:
@@ -64,14 +62,16 @@ def without_ours(pod: Pod) -> Pod:
 
 
 def inject(pod: Mapping[str, Any], injection: Injection, settings: Settings) -> Json:
-    """Return a copy of a stripped pod with Lineward's containers first and, where asked, its data read-only."""
-    injected = copy.deepcopy(dict(pod))
-    spec = injected["spec"]
-    for name in sorted(injection.read_only):
-        _force_read_only(spec, name)
+    """Return a stripped pod with Lineward's containers first and, where asked, its data read-only.
+
+    The pod that was given stays as it was; what does not change is shared with it.
+    """
+    spec = dict(pod["spec"])
+    if injection.read_only:
+        _force_read_only(spec, injection.read_only)
     spec["initContainers"] = [*containers(spec, injection, settings), *spec.get("initContainers", [])]
     spec["volumes"] = [*spec.get("volumes", []), *_volumes(injection, settings)]
-    return injected
+    return {**pod, "spec": spec}
 
 
 def patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Json]:
@@ -91,8 +91,9 @@ def patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Json]:
 
 def containers(spec: Mapping[str, Any], injection: Injection, settings: Settings) -> list[Json]:
     """The containers that belong at the head of `initContainers`."""
-    made = [_verify(spec, injection, settings)]
-    return [*made, _sidecar(spec, injection, settings)] if injection.sidecar else made
+    plan = injection.plan.encode()
+    made = [_verify(spec, plan, injection, settings)]
+    return [*made, _sidecar(spec, plan, injection, settings)] if injection.sidecar else made
 
 
 def _keep(spec: Json, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -112,22 +113,32 @@ def _is_our_volume(name: object) -> bool:
     )
 
 
-def _force_read_only(spec: Json, name: str) -> None:
-    for volume in spec.get("volumes", []):
-        if volume["name"] == name:
-            for source in ("persistentVolumeClaim", "nfs"):
-                if source in volume:
-                    volume[source]["readOnly"] = True
-    for container in (*spec.get("initContainers", []), *spec.get("containers", [])):
-        for mount in container.get("volumeMounts") or ():
-            if mount["name"] == name:
-                mount["readOnly"] = True
-                if mount.get("mountPropagation", "None") == "None":
-                    mount["recursiveReadOnly"] = "IfPossible"
+def _force_read_only(spec: Json, names: Collection[str]) -> None:
+    spec["volumes"] = [_source_read_only(v) if v["name"] in names else v for v in spec.get("volumes") or ()]
+    for list_name in ("initContainers", "containers"):
+        if list_name in spec:
+            spec[list_name] = [_mounts_read_only(container, names) for container in spec[list_name] or ()]
 
 
-def _verify(spec: Mapping[str, Any], injection: Injection, settings: Settings) -> Json:
-    command = [PYTHON, "-I", "-m", "lineward_sidecar.verify", "--plan", injection.plan.encode(), "--result", RESULT]
+def _source_read_only(volume: Mapping[str, Any]) -> Json:
+    forced = {key: {**volume[key], "readOnly": True} for key in ("persistentVolumeClaim", "nfs") if key in volume}
+    return {**volume, **forced}
+
+
+def _mounts_read_only(container: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    mounts = container.get("volumeMounts") or ()
+    if not any(mount["name"] in names for mount in mounts):
+        return container
+    return {**container, "volumeMounts": [_read_only(m) if m["name"] in names else m for m in mounts]}
+
+
+def _read_only(mount: Mapping[str, Any]) -> Json:
+    recursive = mount.get("mountPropagation", "None") == "None"
+    return {**mount, "readOnly": True, **({"recursiveReadOnly": "IfPossible"} if recursive else {})}
+
+
+def _verify(spec: Mapping[str, Any], plan: str, injection: Injection, settings: Settings) -> Json:
+    command = [PYTHON, "-I", "-m", "lineward_sidecar.verify", "--plan", plan, "--result", RESULT]
     container = _container(VERIFY, command, spec, injection, settings)
     container["resources"] = injected_resources.of_verify(spec, injection.bounds)
     if settings.container_restart_rules:
@@ -135,9 +146,9 @@ def _verify(spec: Mapping[str, Any], injection: Injection, settings: Settings) -
     return container
 
 
-def _sidecar(spec: Mapping[str, Any], injection: Injection, settings: Settings) -> Json:
+def _sidecar(spec: Mapping[str, Any], plan: str, injection: Injection, settings: Settings) -> Json:
     command = [
-        *(PYTHON, "-I", "-m", "lineward_sidecar.main", "--plan", injection.plan.encode(), "--result", RESULT),
+        *(PYTHON, "-I", "-m", "lineward_sidecar.main", "--plan", plan, "--result", RESULT),
         *("--ledger-url", settings.ledger_url, "--token", "/lineward/token/token", "--spool", "/lineward/run/spool"),
         *("--metrics-port", str(METRICS_PORT)),
         *(("--openlineage-url", settings.openlineage_url) if settings.openlineage_url else ()),
@@ -191,10 +202,7 @@ def _mounts(injection: Injection) -> list[Json]:
 
 
 def _volumes(injection: Injection, settings: Settings) -> list[Json]:
-    manifests = [
-        {"name": f"{MANIFEST_VOLUME}{i}", **copy.deepcopy(dict(source))}
-        for i, source in enumerate(injection.manifests.values())
-    ]
+    manifests = [{"name": f"{MANIFEST_VOLUME}{i}", **source} for i, source in enumerate(injection.manifests.values())]
     run: Json = {"name": RUN_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}}
     if not injection.sidecar:
         return [*manifests, run]

@@ -7,7 +7,6 @@ Besides what the pod declares, the kubelet and the runtime mount paths of their 
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import PurePosixPath
 
 from lineward.domain.podspec import Container
 
@@ -45,9 +44,9 @@ def _nested(entries: list[_Entry]) -> tuple[str, str] | None:
 def _components(path: str) -> tuple[str, ...]:
     """Path components as the runtime resolves them: relative to the root, `.` and `..` taken away."""
     parts: list[str] = []
-    for part in PurePosixPath(path).parts:
+    for part in path.split("/"):
         if part == "..":
             del parts[-1:]
-        elif part.strip("/"):
+        elif part not in {"", "."}:
             parts.append(part)
     return tuple(parts)
