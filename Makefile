@@ -37,6 +37,9 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 	$(BIN)/python -m e2e.tools build helm
 	$(BIN)/python -m pytest tests
 
+bench: $(STAMP) ## speed, as ratios beside something bare
+	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
+
 e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)
 	$(BIN)/python -m pytest e2e
 
@@ -84,4 +87,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
+.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
