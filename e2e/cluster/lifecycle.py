@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,8 @@ NEEDS = {
     str(config.CNI_BINARIES / "bridge"): "containernetworking-plugins",
 }
 _READY_SECONDS = 90.0
-_KUBELET_PORTS = (10248, 10250)
-_PROXY_PORTS = (10249, 10256)
-_MANAGER_PORTS = (10257, 10259)
+_KUBELET, _PROXY, _MANAGERS = (10248, 10250), (10249, 10256), (10257, 10259)
+_PORTS = (API_PORT, ETCD_PORT, ETCD_PEER_PORT, *_KUBELET, *_PROXY, *_MANAGERS)
 
 
 class NotPossibleError(RuntimeError):
@@ -75,7 +74,7 @@ def up(layout: Layout, progress: Progress) -> None:
             if left := cleanup.leftovers(layout):
                 raise NotPossibleError(f"an earlier cluster can't be cleared away: {', '.join(left)}")
         with _all_or_nothing(layout, progress):
-            _refuse_taken_ports()
+            refuse_taken(_PORTS)
             _start(layout, folders, progress)
 
 
@@ -209,8 +208,9 @@ def _wait(layout: Layout, what: str, ready: Callable[[], bool], process: process
     wait_for(what, ready, _READY_SECONDS, log, lambda: processes.alive(process))
 
 
-def _refuse_taken_ports() -> None:
-    for port in (API_PORT, ETCD_PORT, ETCD_PEER_PORT, *_KUBELET_PORTS, *_PROXY_PORTS, *_MANAGER_PORTS):
+def refuse_taken(ports: Iterable[int]) -> None:
+    """Raise NotPossibleError if another program listens on one of these ports."""
+    for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
