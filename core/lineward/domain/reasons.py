@@ -105,13 +105,10 @@ class Reason(StrEnum):
     NO_VERDICT = "NoVerdict", "see the pod's events; the verify container has not finished"
 
     # The machinery.
-<<<<<<< HEAD
     LEDGER_UNAVAILABLE = (
         "LedgerUnavailable",
         "nothing, if it passes: the operator keeps trying; else see the ledger's logs",
     )
-=======
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "check the kubectl context and your rights: kubectl auth can-i"
->>>>>>> e5a7c04 (Verify data and evidence offline, try policies, show and check trust roots)
     REQUEST_INVALID = "RequestInvalid", "send a valid AdmissionReview"
     INTERNAL_ERROR = "InternalError", "see the component's logs; refusing is the safe answer"
