@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from lineward.adapters.files_compare import MAX_NAMES, Comparison, Outcome, ProgressCallback, prove_path, verify_tree
 from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_recall import Recall
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.manifest import Parameters, Summary
 from lineward.domain.manifest_writer import ManifestWriter
@@ -28,25 +29,32 @@ __all__ = [
 ]
 
 
-def create_manifest(
+def create_manifest(  # noqa: PLR0913 - how to go about it
     path: str | os.PathLike[str],
     parameters: Parameters | None = None,
     *,
     out: BinaryIO | None = None,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    recall: Recall | None = None,
+    settle: bool = True,
 ) -> Summary:
     """Hash everything below `path` and write its manifest to `out`.
 
     Raises LinewardError with a reason: EmptyDataset, Unreadable, SpecialFile, EmptyDirectory, MountPoint, TreeTooDeep,
     ChangedWhileRead, EngineFault. What was written to `out` until then is no manifest: the caller drops it.
+
+    `recall` supplies digests of unchanged files from an earlier run. With `settle` everything is looked at once more at
+    the end, without reading it, so that the manifest describes one state of the folder and not a mixture.
     """
     parameters = parameters or Parameters()
     writer = ManifestWriter(parameters, out.write if out else None)
     tree = Tree(Path(path), parameters.profile)
-    with Engine(parameters, workers, progress) as engine:
+    with Engine(parameters, workers, progress, recall) as engine:
         for part in engine.hash(tree):
             writer.extend(part.blob, part.lengths, part.files, part.bytes)
+        if settle:
+            engine.settle(tree)
     if not writer.totals.entries:
         raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
     return writer.finish()

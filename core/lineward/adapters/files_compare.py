@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
 from lineward.adapters.files_engine import Engine, Progress
+from lineward.adapters.files_recall import Recall
+from lineward.adapters.files_sample import Sample, Sampling
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.changes import Change, ChangeKind, Changes, below, compare
 from lineward.domain.digest import Digest
@@ -19,6 +21,7 @@ from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.manifest_writer import ManifestWriter
 from lineward.domain.proof import Proof, RangeCheck, RangeProof, prove
 from lineward.domain.reasons import Reason
+from lineward.domain.verdict import Assurance
 
 ProgressCallback = Callable[[Progress], None]
 MAX_NAMES = 20
@@ -54,6 +57,8 @@ class Comparison:
     changes: tuple[Change, ...] = ()
     counts: Mapping[ChangeKind, int] = field(default_factory=dict)
     note: str = ""
+    assurance: Assurance = Assurance.FULL
+    sampling: Sampling | None = None
 
 
 def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
@@ -68,6 +73,8 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
     max_names: int = MAX_NAMES,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    recall: Recall | None = None,
+    sample: int = 0,
 ) -> Comparison:
     """Hash everything below `path` and compare it with the signed `root`; never raises for what the folder holds.
 
@@ -76,25 +83,31 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
 
     Where `path` is not the whole set but its `directory` (bytes, such as b"train/images", no slash at the end), what
     is not there is made up for by a range `proof`, or by one made from the manifest, which must then be seekable.
+
+    With `recall` unchanged files keep their digest from an earlier run (assurance `cached`). With `sample` only that
+    many random files are read and the outcome is never EQUAL, at best UNKNOWN with reason Sampled; the manifest must
+    then be a file.
     """
     parameters = parameters or Parameters()
     if proof and not directory:
         directory = proof.directory
     try:
         check = _range_check(manifest, manifest_digest, directory, proof)
+        drawn = _draw(manifest, manifest_digest, root, sample) if sample else None
     except (LinewardError, OSError) as error:
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
         return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0)
     prefix = directory + b"/" if directory else b""
     observation = _Observation(parameters, Tree(Path(path), parameters.profile, prefix), check)
     naming = _Naming(manifest, root, manifest_digest, directory, Changes(max_names))
-    with Engine(parameters, workers, progress) as engine:
+    with Engine(parameters, workers, progress, drawn or recall) as engine:
         try:
             naming.run(observation, engine)
             observation.drain(engine)
         except LinewardError as error:
             return _not_hashed(error, observation, engine.seconds)
-        return _result(root, observation, naming, engine.seconds)
+        found = _result(root, observation, naming, engine.seconds)
+        return _qualified(found, drawn, engine.recalled_files + engine.recalled_bytes)
 
 
 def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
@@ -140,6 +153,32 @@ def _proof_from(manifest: BinaryIO, digest: Digest | None, directory: bytes) -> 
     if not isinstance(proof, RangeProof):
         raise InvalidInputError(Reason.PROOF_INVALID, "the signed set has a file where a folder was expected")
     return proof
+
+
+def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, count: int) -> Sample:
+    """A sample from a manifest that is trusted; raises InvalidInputError(ManifestInvalid) where there is none."""
+    if not manifest:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, "a sample needs the signed manifest")
+    reader = ManifestReader(manifest)
+    for _ in reader.pages():
+        pass
+    summary = reader.summary
+    if not summary or (summary.manifest != digest if digest else summary.root != root):
+        raise InvalidInputError(Reason.MANIFEST_INVALID, "a sample needs the signed manifest, and this is another")
+    # Two readers go through it at a time: this one for the sample, the caller's for the names.
+    content = Path(f"/proc/self/fd/{manifest.fileno()}").open("rb")  # noqa: SIM115 - lives as long as the sample
+    manifest.seek(0)
+    return Sample(lambda: ManifestReader(content).pages(), summary.files, count)
+
+
+def _qualified(found: Comparison, drawn: Sample | None, recalled: int) -> Comparison:
+    if not drawn:
+        return replace(found, assurance=Assurance.CACHED) if recalled else found
+    found = replace(found, assurance=Assurance.SAMPLED, sampling=drawn.sampling)
+    if found.outcome is not Outcome.EQUAL:
+        return found
+    message = f"{drawn.sampling.read} of {drawn.sampling.files} files were read and have their signed content"
+    return replace(found, outcome=Outcome.UNKNOWN, reason=Reason.SAMPLED, message=message)
 
 
 class _Observation:

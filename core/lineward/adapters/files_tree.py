@@ -91,6 +91,8 @@ class Tree:
     profile: Profile
     prefix: bytes = b""
     """Where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
+    remote: bool = False
+    """Whether the file system fetches over a network by FUSE; known once walking has begun."""
     _open: set[Directory] = field(default_factory=set)
 
     def walk(self) -> Iterator[Run | Entry]:
@@ -144,6 +146,7 @@ class Tree:
             message = f"{self.path} cannot be opened: {error.strerror}"
             raise LinewardError(Reason.UNREADABLE, message) from error
         refuse_mounts_below(fd)
+        self.remote = on_fuse(fd)
         return self._level(fd, self.prefix)
 
     def _level(self, fd: int, prefix: bytes) -> _Level:
@@ -191,6 +194,18 @@ class Tree:
         except OSError as error:
             raise TreeError(Reason.CHANGED_WHILE_READ, path, f"is no symlink any more: {error.strerror}") from error
         return Entry(Kind.SYMLINK, path, len(target), target)
+
+
+def on_fuse(fd: int) -> bool:
+    """Whether the open directory's file system is a FUSE one (proc(5), mountinfo); False where that is not known."""
+    found = os.fstat(fd).st_dev
+    device = f"{os.major(found)}:{os.minor(found)}".encode()
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    kinds = {fields[fields.index(b"-") + 1] for line in lines if (fields := line.split(b" "))[2] == device}
+    return any(kind == b"fuse" or kind.startswith(b"fuse.") for kind in kinds)
 
 
 def refuse_mounts_below(fd: int) -> None:

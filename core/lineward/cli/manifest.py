@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
+from lineward.adapters.files_shard import Shard
 from lineward.cli import manifest_file, manifest_proof, manifest_tree
 from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
 from lineward.domain.digest import Digest
@@ -26,6 +27,7 @@ def _parser(prog: str) -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     _create(_command(commands, "create", "hash a folder and write its manifest", manifest_tree.create))
     _verify(_command(commands, "verify", "compare a folder with a root or a manifest", manifest_tree.verify))
+    _merge(_command(commands, "merge", "make one manifest from all shards of a folder", manifest_file.merge))
     _show(_command(commands, "show", "check a manifest file and print what it says", manifest_file.show))
     _diff(_command(commands, "diff", "list what differs between two manifests", manifest_file.diff))
     _prove(_command(commands, "prove", "prove that a file or folder is part of a set", manifest_proof.prove))
@@ -60,6 +62,8 @@ def _parameter_arguments(parser: Parser) -> None:
 def _create(parser: Parser) -> None:
     _tree_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="where to write the manifest; - is standard output")
+    parser.add_argument("--shard", type=_shard, metavar="I/N", help="only part I (from 0) of N; see merge")
+    _recall_arguments(parser)
 
 
 def _verify(parser: Parser) -> None:
@@ -70,7 +74,30 @@ def _verify(parser: Parser) -> None:
     parser.add_argument(
         "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
     )
+    parser.add_argument(
+        "--sample", type=_positive, metavar="N", help="read only N random files: a quick look, never a verdict"
+    )
+    _recall_arguments(parser)
     parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
+
+
+def _recall_arguments(parser: Parser) -> None:
+    recall = parser.add_mutually_exclusive_group()
+    recall.add_argument("--journal", metavar="FILE", help="go on from FILE after a kill; removed when done")
+    recall.add_argument("--cache", metavar="FILE", help="do not read files whose size, inode and times are as before")
+
+
+def _merge(parser: Parser) -> None:
+    parser.add_argument("shards", metavar="SHARD", nargs="+")
+    parser.add_argument("--out", metavar="FILE", help="where to write the manifest")
+
+
+def _shard(text: str) -> Shard:
+    number, _, count = text.partition("/")
+    try:
+        return Shard(_count(number), _count(count))
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def _show(parser: Parser) -> None:

@@ -1,4 +1,4 @@
-"""Commands that read manifests: show and diff."""
+"""Commands that read manifests: show, diff and merge."""
 
 from __future__ import annotations
 
@@ -9,13 +9,27 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lineward.adapters.files_shard import merge_shards
 from lineward.cli import exits, terminal
-from lineward.cli.manifest_tree import change_value, summary_rows, summary_value
+from lineward.cli.manifest_tree import change_value, replacing, summary_rows, summary_value
 from lineward.domain.changes import Changes, compare
 from lineward.domain.entry import Entry, Kind, decode_all, printable
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.reasons import Reason
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Merge shards; 2 where they are not all parts of one folder."""
+    with contextlib.ExitStack() as stack:
+        try:
+            shards = [stack.enter_context(Path(name).open("rb")) for name in arguments.shards]
+        except OSError as error:
+            raise InvalidInputError(Reason.MANIFEST_INVALID, f"{error.filename}: {error.strerror}") from error
+        out = stack.enter_context(replacing(Path(arguments.out))) if arguments.out else None
+        summary = merge_shards(shards, out)
+    terminal.show(summary_value(summary), summary_rows(summary), arguments.output)
+    return exits.OK
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
+from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_recall import Journal
+from lineward.adapters.files_sample import Sampling
+from lineward.adapters.files_shard import create_shard
 from lineward.cli import exits
 from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
 from lineward.domain.changes import Change
@@ -27,25 +31,46 @@ _EXITS = {Outcome.EQUAL: exits.OK, Outcome.DIFFERS: exits.DIFFERS, Outcome.UNKNO
 
 
 def create(arguments: argparse.Namespace) -> int:
-    """Write a manifest; 0, or 2 with a reason and nothing written."""
+    """Write a manifest or a shard; 0, or 2 with a reason and nothing written."""
     parameters = _parameters(arguments)
+    if arguments.shard:
+        return _create_shard(arguments, parameters)
     started = time.monotonic()
-    with _output(arguments) as out:
+    with _output(arguments) as out, _recall(arguments, parameters) as recall:
         summary = create_manifest(
             arguments.folder,
             parameters,
             out=out,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
+            recall=recall,
         )
     end_progress(arguments.progress)
-    to_stderr = arguments.out == "-"
     seconds = time.monotonic() - started
     show(
         summary_value(summary) | {"seconds": round(seconds, 3)},
         [*summary_rows(summary), ("time", duration_text(seconds))],
         arguments.output,
-        sys.stderr if to_stderr else sys.stdout,
+        sys.stderr if arguments.out == "-" else sys.stdout,
+    )
+    return exits.OK
+
+
+def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
+    if not arguments.out or arguments.journal or arguments.cache:
+        arguments.parser.error("--shard needs --out, and takes neither --journal nor --cache")
+    with (
+        _output(arguments) as out,
+        Engine(parameters, arguments.workers, progress_to(arguments.progress)) as engine,
+    ):
+        files, size = create_shard(Path(arguments.folder), arguments.shard, cast("BinaryIO", out), engine)
+    end_progress(arguments.progress)
+    shard = f"{arguments.shard.number}/{arguments.shard.count}"
+    show(
+        {"shard": shard, "files": files, "bytes": size},
+        [("shard", shard), ("whole files", str(files)), ("their bytes", size_text(size))],
+        arguments.output,
+        sys.stderr if arguments.out == "-" else sys.stdout,
     )
     return exits.OK
 
@@ -71,6 +96,8 @@ def verify(arguments: argparse.Namespace) -> int:
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
             directory=os.fsencode(arguments.directory.strip("/")),
+            recall=stack.enter_context(_recall(arguments, parameters)),
+            sample=arguments.sample or 0,
             max_names=arguments.max_names,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
@@ -115,7 +142,7 @@ def comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
         "outcome": str(comparison.outcome),
         "reason": str(comparison.reason),
         "message": comparison.message,
-        "assurance": "full",
+        "assurance": str(comparison.assurance),
         "expected": str(root),
         "root": str(comparison.observed) if comparison.observed else None,
         "files": comparison.files,
@@ -124,7 +151,19 @@ def comparison_value(comparison: Comparison, root: Digest) -> dict[str, Any]:
         "changes": [change_value(change) for change in comparison.changes],
         "counts": {str(kind): count for kind, count in comparison.counts.items()},
         "note": comparison.note,
-    }
+    } | _sampling_value(comparison.sampling)
+
+
+def _sampling_value(sampling: Sampling | None) -> dict[str, Any]:
+    if not sampling:
+        return {}
+    detection = {str(n): round(sampling.detection(n), 4) for n in _altered(sampling)}
+    return {"sampling": {"read": sampling.read, "files": sampling.files, "detectionByAlteredFiles": detection}}
+
+
+def _altered(sampling: Sampling) -> list[int]:
+    """Numbers of altered files to state the odds for: one, a thousandth, a hundredth, a tenth."""
+    return sorted({1, *(max(1, sampling.files // share) for share in (1000, 100, 10))})
 
 
 def comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str]]:
@@ -136,7 +175,10 @@ def comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str
         rows.append(("reason", f"{comparison.reason}: {comparison.message}"))
         rows.append(("next step", comparison.reason.next_step))
     rows += [("files", str(comparison.files)), ("bytes", f"{comparison.bytes} ({size_text(comparison.bytes)})")]
-    rows.append(("time", duration_text(comparison.seconds)))
+    rows += [("time", duration_text(comparison.seconds)), ("assurance", str(comparison.assurance))]
+    if sampling := comparison.sampling:
+        odds = (f"{sampling.detection(n):.2%} if {n} altered" for n in _altered(sampling))
+        rows.append(("detection", ", ".join(odds)))
     if comparison.counts:
         rows.append(("changes", ", ".join(f"{count} {kind}" for kind, count in comparison.counts.items())))
         rows += [("", str(change)) for change in comparison.changes]
@@ -170,6 +212,22 @@ def _parameters(arguments: argparse.Namespace, signed: Summary | None = None) ->
     except InvalidInputError as error:
         arguments.parser.error(error.message)
         raise
+
+
+@contextlib.contextmanager
+def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[Journal | None]:
+    """The journal or cache; a journal has done its duty when the run is complete."""
+    name = arguments.journal or arguments.cache
+    if not name:
+        yield None
+        return
+    if Path(name).resolve().is_relative_to(Path(arguments.folder).resolve()):
+        arguments.parser.error("the journal or cache cannot lie inside the folder")
+    with Journal(Path(name), Path(arguments.folder), parameters) as journal:
+        yield journal
+        journal.complete()
+    if arguments.journal:
+        Path(name).unlink()
 
 
 @contextlib.contextmanager

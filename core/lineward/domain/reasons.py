@@ -94,6 +94,7 @@ class Reason(StrEnum):
     EMPTY_DIRECTORY = "EmptyDirectory", "remove the empty directory, or attest with --profile posix"
     MOUNT_POINT = "MountPoint", "unmount what is mounted inside the folder, or attest it on its own"
     TREE_TOO_DEEP = "TreeTooDeep", "shorten the path: 512 levels, 32767 bytes, 255 bytes a name"
+    SAMPLED = "Sampled", "hash everything for a verdict: leave out --sample"
     CHANGED_WHILE_READ = "ChangedWhileRead", "stop the writer, then start the pod again"
     DATA_CHANGED_DURING_RUN = "DataChangedDuringRun", "find the writer; train again on the signed bytes"
     MANIFEST_INVALID = "ManifestInvalid", "apply the manifest that lineward attest wrote"

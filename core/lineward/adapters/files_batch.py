@@ -1,0 +1,223 @@
+"""What the hashing threads share: a batch of neighbouring entries with room for what is found out about them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from lineward import native
+from lineward.adapters.files_tree import Directory, Run, TreeError
+from lineward.domain.entry import Entry
+from lineward.domain.merkle import HASH_BYTES
+from lineward.domain.reasons import Reason
+from lineward.native import fallback
+
+BATCH_FILES = 2048
+BATCH_DIRECTORIES = 64
+"""Directories of a batch stay open until it is done."""
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
+_STAT = fallback.STAT.size
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A stretch of entries in order: encodings joined, their lengths as native u32, number and bytes of files."""
+
+    blob: bytes
+    lengths: bytes
+    files: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Work:
+    """Files for the threads: groups of names, a shared place in them, and where the results go."""
+
+    groups: list[tuple[int, list[bytes]]]
+    files: int
+    stats: bytearray = field(default_factory=bytearray)
+    digests: bytearray = field(default_factory=bytearray)
+    cursor: bytearray = field(default_factory=lambda: bytearray(fallback.CURSOR.size))
+    futures: list[Future[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stats = bytearray(self.files * _STAT)
+        self.digests = bytearray(self.files * HASH_BYTES)
+
+    def run(self, limit: int, mode: int) -> int:
+        """Work until all files are taken; several threads may call it."""
+        return native.hash_files(self.groups, self.cursor, self.stats, self.digests, limit, mode)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Neighbouring entries whose files are hashed together."""
+
+    items: list[Run | Entry] = field(default_factory=list)
+    files: int = 0
+    directories: int = 0
+    all: Work = field(default_factory=lambda: Work([], 0))
+    """Every file of the batch."""
+    work: Work = field(default_factory=lambda: Work([], 0))
+    """Those that are hashed: the same, or only some where the digests of others are known."""
+    places: list[int] | None = None
+    """Where the files of `work` stand among all; None where they are all."""
+
+    def add(self, item: Run | Entry) -> None:
+        """Append an entry or a run of files."""
+        if isinstance(item, Run):
+            self.files += len(item.names)
+            self.directories += 1
+        self.items.append(item)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be added."""
+        return self.files >= BATCH_FILES or self.directories >= BATCH_DIRECTORIES or len(self.items) >= BATCH_FILES
+
+    def prepare(self) -> None:
+        """Make room for the results."""
+        self.all = self.work = Work([(run.directory.fd, run.names) for run in self.runs()], self.files)
+
+    def narrow(self, places: list[int]) -> None:
+        """Hash only the files at `places`; `gather` brings their results back."""
+        groups: list[tuple[int, list[bytes]]] = []
+        for directory, name in (self.locate(place) for place in places):
+            if groups and groups[-1][0] == directory.fd:
+                groups[-1][1].append(name)
+            else:
+                groups.append((directory.fd, [name]))
+        self.work, self.places = Work(groups, len(places)), places
+
+    def gather(self) -> None:
+        """Put the results of a narrowed batch in their places among all."""
+        for at, place in enumerate(self.places or ()):
+            self.all.stats[place * _STAT : (place + 1) * _STAT] = self.work.stats[at * _STAT : (at + 1) * _STAT]
+            self.put_digest(place, self.work.digests[at * HASH_BYTES : (at + 1) * HASH_BYTES])
+
+    def runs(self) -> Iterator[Run]:
+        """The runs of files among the items."""
+        return (item for item in self.items if isinstance(item, Run))
+
+    def paths(self) -> list[bytes]:
+        """Paths of all files."""
+        return [run.directory.prefix + name for run in self.runs() for name in run.names]
+
+    def locate(self, index: int) -> tuple[Directory, bytes]:
+        """Directory and name of file number `index`."""
+        for run in self.runs():
+            if index < len(run.names):
+                return run.directory, run.names[index]
+            index -= len(run.names)
+        raise IndexError(index)
+
+    def path(self, index: int) -> bytes:
+        """Path of file number `index`."""
+        directory, name = self.locate(index)
+        return directory.prefix + name
+
+    def record(self, index: int) -> bytes:
+        """Stat record of file number `index`, encoded."""
+        return bytes(self.all.stats[index * _STAT : (index + 1) * _STAT])
+
+    def stat(self, index: int) -> tuple[int, ...]:
+        """Stat record of file number `index`: see `fallback.STAT`."""
+        return fallback.STAT.unpack_from(self.all.stats, index * _STAT)
+
+    def digest(self, index: int) -> bytes:
+        """Digest of file number `index`."""
+        return bytes(self.all.digests[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def put_digest(self, index: int, digest: bytes | bytearray) -> None:
+        """Set the digest of file number `index`."""
+        self.all.digests[index * HASH_BYTES : (index + 1) * HASH_BYTES] = digest
+
+    def statuses(self) -> bytes:
+        """One byte for each file."""
+        return bytes(self.all.stats[::_STAT])
+
+    def mark(self) -> bytes:
+        """Stands for names, kinds, sizes and times of all that is in the batch: equal marks, nothing changed."""
+        hasher = hashlib.sha256(self.all.stats)
+        for item in self.items:
+            if isinstance(item, Run):
+                hasher.update(item.directory.prefix + b"\0".join([str(item.directory.state).encode(), *item.names]))
+            else:
+                hasher.update(item.encode())
+        return hasher.digest()
+
+    def newest(self) -> bytes:
+        """Path that changed last."""
+        if not self.files:
+            return b""
+        return self.path(max(range(self.files), key=lambda at: self.stat(at)[7]))
+
+    def encode(self, *, modes: bool) -> Iterator[Encoded]:
+        """The entries in order; lets go of the directories, which may raise TreeError(ChangedWhileRead)."""
+        at = 0
+        singles: list[bytes] = []
+        for item in self.items:
+            if isinstance(item, Entry):
+                singles.append(item.encode())
+                continue
+            if singles:
+                yield _joined(singles)
+                singles = []
+            yield self._encode_run(item, at, modes=modes)
+            at += len(item.names)
+            item.directory.release()
+        if singles:
+            yield _joined(singles)
+
+    def _encode_run(self, run: Run, at: int, *, modes: bool) -> Encoded:
+        end = at + len(run.names)
+        stats = bytes(self.all.stats[at * _STAT : end * _STAT])
+        digests = bytes(self.all.digests[at * HASH_BYTES : end * HASH_BYTES])
+        blob, lengths = native.encode_files(run.directory.prefix, run.names, stats, digests, modes)
+        return Encoded(blob, lengths, len(run.names), sum(memoryview(stats).cast("Q")[1 :: _STAT // 8]))
+
+    def release(self) -> None:
+        """Let go of the directories without encoding anything."""
+        for run in self.runs():
+            run.directory.release()
+
+
+def batches(items: Iterator[Run | Entry]) -> Iterator[Batch]:
+    """Cut a walk into batches; a long run is spread over several, each of which holds its directory once."""
+    batch = Batch()
+    for item in items:
+        for part in _cut(item):
+            batch.add(part)
+            if batch.full:
+                yield batch
+                batch = Batch()
+    if batch.items:
+        yield batch
+
+
+def _cut(item: Run | Entry) -> Iterator[Run | Entry]:
+    if isinstance(item, Entry) or len(item.names) <= BATCH_FILES:
+        yield item
+        return
+    starts = range(0, len(item.names), BATCH_FILES)
+    item.directory.users += len(starts) - 1
+    for start in starts:
+        yield Run(item.directory, item.names[start : start + BATCH_FILES])
+
+
+def _joined(encodings: list[bytes]) -> Encoded:
+    return Encoded(b"".join(encodings), array("I", map(len, encodings)).tobytes(), 0, 0)
+
+
+def changed(path: bytes) -> TreeError:
+    """The error of every race that was noticed."""
+    return TreeError(Reason.CHANGED_WHILE_READ, path, "changed while it was read")
+
+
+def fault(path: bytes) -> TreeError:
+    """The error of a digest that another implementation does not confirm."""
+    return TreeError(Reason.ENGINE_FAULT, path, "was hashed twice with different results; nothing here can be trusted")

@@ -1,0 +1,152 @@
+"""Files of more than one chunk: their chunks are spread over the threads, across files, in tasks of equal size."""
+
+from __future__ import annotations
+
+import os
+import random
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from lineward import native
+from lineward.adapters.files_batch import GONE, Batch, changed, fault
+from lineward.adapters.files_recall import Recall
+from lineward.adapters.files_tree import TreeError
+from lineward.domain.merkle import HASH_BYTES, root_of
+from lineward.domain.reasons import Reason
+from lineward.native import fallback
+
+SPAN_CHUNKS = 6
+"""Chunks of a task; a multiple of the lanes of each compiled engine."""
+RECHECK_ONE_IN = 64
+TICK_SECONDS = 0.2
+_STREAM = 4
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class _Large:
+    """A file while it is being hashed; `chunks` are the digests so far."""
+
+    index: int
+    fd: int
+    path: bytes
+    size: int
+    chunks: bytearray = field(default_factory=bytearray)
+
+    def state(self) -> tuple[int, ...]:
+        found = os.fstat(self.fd)
+        return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+_Span = tuple[_Large, int, int]
+_Task = tuple[list[_Span], Future[bytes]]
+
+
+class LargeHasher:
+    """Hashes the large files of a batch. `cursor` counts bytes and reads that waited for a disk."""
+
+    def __init__(self, chunk_bytes: int, *, stream: bool, recall: Recall | None, tick: Callable[[], None]) -> None:
+        """`stream`: one sequential stream at a time, for file systems that fetch over a network."""
+        self.cursor = bytearray(fallback.CURSOR.size)
+        self.recalled = 0
+        """Bytes whose digests were known."""
+        self._chunk = chunk_bytes
+        self.stream = stream
+        self._recall = recall
+        self._tick = tick
+        self._random = random.SystemRandom()
+        self._first = True
+        self._open: dict[int, _Large] = {}
+
+    def hash(self, batch: Batch, indices: list[int], pool: ThreadPoolExecutor, ahead: int, mode: int) -> None:
+        """Set the digests of these files; keeps up to `ahead` tasks going. Raises TreeError."""
+        window: deque[_Task] = deque()
+        for spans in self._tasks(batch, indices):
+            jobs = [(large.fd, offset, length) for large, offset, length in spans]
+            flags = mode | (_STREAM if self.stream else 0)
+            window.append((spans, pool.submit(native.hash_spans, jobs, self.cursor, flags)))
+            while len(window) > (0 if self.stream else ahead):
+                self._collect(batch, *window.popleft())
+        while window:
+            self._collect(batch, *window.popleft())
+
+    def close(self) -> None:
+        """Close what a failure left open."""
+        for large in self._open.values():
+            os.close(large.fd)
+        self._open.clear()
+
+    def _tasks(self, batch: Batch, indices: list[int]) -> Iterator[list[_Span]]:
+        spans: list[_Span] = []
+        for large in (self._start(batch, index) for index in indices):
+            done = len(large.chunks) // HASH_BYTES * self._chunk
+            for offset in range(done, large.size, self._chunk):
+                spans.append((large, offset, min(self._chunk, large.size - offset)))
+                if len(spans) == SPAN_CHUNKS:
+                    yield spans
+                    spans = []
+        if spans:
+            yield spans
+
+    def _start(self, batch: Batch, index: int) -> _Large:
+        directory, name = batch.locate(index)
+        path = batch.path(index)
+        try:
+            fd = os.open(name, _FLAGS, dir_fd=directory.fd)
+        except OSError as error:
+            if error.errno in GONE:
+                raise changed(path) from error
+            raise TreeError(Reason.UNREADABLE, path, f"cannot be read: {error.strerror}") from error
+        large = self._open[fd] = _Large(index, fd, path, batch.stat(index)[4])
+        if large.state() != batch.stat(index)[4:]:
+            raise changed(path)
+        if self._recall:
+            large.chunks += self._recall.chunks(path, batch.record(index))
+            # The last chunk is always hashed, so that every file has a task that finishes it.
+            del large.chunks[(large.size - 1) // self._chunk * HASH_BYTES :]
+            self.recalled += len(large.chunks) // HASH_BYTES * self._chunk
+        return large
+
+    def _collect(self, batch: Batch, spans: list[_Span], future: Future[bytes]) -> None:
+        while not wait([future], TICK_SECONDS).done:
+            self._tick()
+        try:
+            digests = future.result()
+        except EOFError as error:
+            raise changed(spans[0][0].path) from error
+        except OSError as error:
+            raise TreeError(Reason.UNREADABLE, spans[0][0].path, f"cannot be read: {error.strerror}") from error
+        for at, (large, offset, length) in enumerate(spans):
+            digest = digests[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+            large.chunks += digest
+            if self._recall:
+                self._recall.note_chunk(large.path, batch.record(large.index), offset // self._chunk, digest)
+            if offset + length == large.size:
+                self._finish(batch, large)
+        self._tick()
+
+    def _finish(self, batch: Batch, large: _Large) -> None:
+        count = len(large.chunks) // HASH_BYTES
+        if self._first or not self._random.randrange(RECHECK_ONE_IN):
+            self._recheck(large, self._random.randrange(count))
+        state = large.state()
+        os.close(self._open.pop(large.fd).fd)
+        if state != batch.stat(large.index)[4:]:
+            raise changed(large.path)
+        lengths = array("I", [HASH_BYTES]) * count
+        batch.put_digest(large.index, root_of(native.leaf_hashes(bytes(large.chunks), lengths.tobytes())))
+
+    def _recheck(self, large: _Large, which: int) -> None:
+        """Hash a chunk again with hashlib."""
+        self._first = False
+        offset = which * self._chunk
+        span = (large.fd, offset, min(self._chunk, large.size - offset))
+        try:
+            found = fallback.hash_spans([span], bytearray(fallback.CURSOR.size), 0)
+        except EOFError as error:
+            raise changed(large.path) from error
+        if found != large.chunks[which * HASH_BYTES : (which + 1) * HASH_BYTES]:
+            raise fault(large.path)

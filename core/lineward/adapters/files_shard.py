@@ -1,0 +1,299 @@
+"""One n-th of a folder, hashed by one of n workers, and their results merged into the manifest of the whole.
+
+Every worker looks at all names and sizes (a stat each) and cuts the folder at the same places, by bytes and files; a
+large file is cut between chunks. It then reads only its own part. Merging costs no reading of data, and its result is
+bit for bit what one worker would have written.
+
+A shard file: header (magic, parameters, number, of how many, fingerprint of all names and sizes), then frames: encoded
+entries, or a stretch of a large file's chunk digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from lineward import native
+from lineward.adapters.files_batch import Work, changed
+from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_span import hash_chunks
+from lineward.adapters.files_tree import Run, Tree, TreeError
+from lineward.domain.entry import Entry, check_follows, decode_all
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import HEADER, Parameters, Profile, Summary, invalid
+from lineward.domain.manifest_writer import ManifestWriter
+from lineward.domain.merkle import HASH_BYTES, root_of
+from lineward.domain.reasons import Reason
+from lineward.native import fallback
+
+MAX_SHARDS = 4096
+_MAGIC = b"LWS1"
+_HEAD = struct.Struct(">4s16sII32s")
+_FRAME = struct.Struct(">cI")
+_PART = struct.Struct(">QQQI")
+_MAX_FRAME = 1 << 28
+_FILE_WEIGHT = 65536
+"""What opening a file costs, in bytes that are hashed in that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Worker `number` (from 0) of `count`; raises InvalidInputError(RequestInvalid) for any other."""
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.count <= MAX_SHARDS:
+            raise InvalidInputError(Reason.REQUEST_INVALID, f"a shard is 0/n to n-1/n, n at most {MAX_SHARDS}")
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Walks along the weights of all entries; says which part of each belongs to the shard."""
+
+    low: int
+    high: int
+    chunk: int
+    at: int = 0
+
+    def take(self, size: int) -> tuple[int, int]:
+        """Range of the chunks of the next file that are ours: (0, number of chunks) for all, (0, 0) for none."""
+        count = max(1, -(-size // self.chunk))
+        start, self.at = self.at, self.at + _FILE_WEIGHT + size
+        first = 0 if start >= self.low else min(count, -(-(self.low - start - _FILE_WEIGHT) // self.chunk))
+        last = 0 if start >= self.high else min(count, -(-(self.high - start - _FILE_WEIGHT) // self.chunk))
+        return max(first, 0 if start >= self.low else 1), max(last, 0 if start >= self.high else 1)
+
+
+def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tuple[int, int]:
+    """Hash the shard's part of the folder and write it to `out`; returns its files and bytes.
+
+    Raises what `create_manifest` raises; ChangedWhileRead also where names, sizes or times changed since it began.
+    """
+    parameters = engine.parameters
+    survey = _survey(Tree(path, parameters.profile), parameters.chunk_bytes)
+    low, high = (survey.weight * n // shard.count for n in (shard.number, shard.number + 1))
+    out.write(_HEAD.pack(_MAGIC, parameters.encode(), shard.number, shard.count, survey.fingerprint()))
+    tree = Tree(path, parameters.profile)
+    again = _Survey()
+    files = size = 0
+    try:
+        own = _own(tree, _Cut(low, high, parameters.chunk_bytes), again, parameters.chunk_bytes)
+        parts: list[_Part] = []
+        while True:
+            for done in engine.hash_runs(_until_part(own, parts)):
+                out.write(_FRAME.pack(b"e", len(done.blob)) + done.blob)
+                files, size = files + done.files, size + done.bytes
+            if not parts:
+                break
+            data = _hash_part(parts.pop(), parameters.chunk_bytes)
+            out.write(_FRAME.pack(b"p", len(data)) + data)
+    finally:
+        tree.close()
+    if again.fingerprint() != survey.fingerprint():
+        raise changed(b"")
+    return files, size
+
+
+def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Iterator[Run | Entry]:
+    for item in own:
+        if isinstance(item, _Part):
+            parts.append(item)
+            return
+        yield item
+
+
+def _hash_part(part: _Part, chunk: int) -> bytes:
+    digests = hash_chunks(part.run, part.size, part.first, part.last, chunk)
+    return _PART.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
+
+
+class _Survey:
+    """Weight of all entries, and what stands for all names, sizes and times."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+        self._hasher = hashlib.sha256()
+
+    def add_entry(self, entry: Entry) -> None:
+        self.weight += _FILE_WEIGHT
+        self._hasher.update(entry.encode())
+
+    def add_run(self, run: Run, stats: bytearray) -> None:
+        for name, record in zip(run.names, fallback.STAT.iter_unpack(stats), strict=True):
+            _, executable, _, _, size, _, mtime, _ = record
+            self.weight += _FILE_WEIGHT + size
+            self._hasher.update(b"%d %d %d %b\0" % (size, executable, mtime, run.directory.prefix + name))
+
+    def fingerprint(self) -> bytes:
+        return self._hasher.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Chunks `first` to `last` of a large file; `head` is its entry with an empty digest."""
+
+    run: Run
+    size: int
+    first: int
+    last: int
+    head: bytes
+
+
+def _stats(run: Run, chunk: int) -> bytearray:
+    work = Work([(run.directory.fd, run.names)], len(run.names))
+    work.run(chunk, 1)
+    for at, status in enumerate(bytes(work.stats[:: fallback.STAT.size])):
+        if status not in {fallback.DONE, fallback.DEFERRED}:
+            raise changed(run.directory.prefix + run.names[at])
+    return work.stats
+
+
+def _survey(tree: Tree, chunk: int) -> _Survey:
+    survey = _Survey()
+    try:
+        for item in tree.walk():
+            if isinstance(item, Entry):
+                survey.add_entry(item)
+            else:
+                survey.add_run(item, _stats(item, chunk))
+                item.directory.release()
+    finally:
+        tree.close()
+    if not survey.weight:
+        raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
+    return survey
+
+
+def _own(tree: Tree, cut: _Cut, survey: _Survey, chunk: int) -> Iterator[Run | Entry | _Part]:
+    """What belongs to the shard, in order; each run holds its directory."""
+    for item in tree.walk():
+        if isinstance(item, Entry):
+            survey.add_entry(item)
+            first, last = cut.take(0)
+            if first < last:
+                yield item
+            continue
+        stats = _stats(item, chunk)
+        survey.add_run(item, stats)
+        yield from _own_of_run(item, stats, cut, chunk, tree.profile)
+        item.directory.release()
+
+
+def _own_of_run(run: Run, stats: bytearray, cut: _Cut, chunk: int, profile: Profile) -> Iterator[Run | _Part]:
+    whole: list[bytes] = []
+    for at, name in enumerate(run.names):
+        record = stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size]
+        size = fallback.STAT.unpack(record)[4]
+        first, last = cut.take(size)
+        if first == 0 and last == max(1, -(-size // chunk)):
+            whole.append(name)
+        elif first < last:
+            yield from _held(run, whole)
+            whole = []
+            modes = profile is Profile.POSIX
+            head, _ = native.encode_files(run.directory.prefix, [name], bytes(record), bytes(HASH_BYTES), modes)
+            yield _Part(replace(run, names=[name]), size, first, last, head)
+    yield from _held(run, whole)
+
+
+def _held(run: Run, names: list[bytes]) -> Iterator[Run]:
+    if names:
+        run.directory.users += 1
+        yield replace(run, names=names)
+
+
+def merge_shards(shards: Sequence[BinaryIO], out: BinaryIO | None) -> Summary:
+    """Write the manifest of the whole from all its shards, in any order.
+
+    Raises InvalidInputError(ManifestInvalid) where shards are missing, doubled, damaged, or not of one folder.
+    """
+    headers = {shard: _header(shard) for shard in shards}
+    first = next(iter(headers.values()), None)
+    if first is None:
+        raise invalid("there is no shard to merge")
+    numbers = sorted(header[1] for header in headers.values())
+    if numbers != list(range(first[2])) or any((h[0], h[2], h[3]) != (first[0], *first[2:]) for h in headers.values()):
+        raise invalid("these are not all shards of one folder in one state, each once")
+    merger = _Merger(ManifestWriter(first[0], out.write if out else None))
+    for shard in sorted(shards, key=lambda each: headers[each][1]):
+        for kind, data in _frames(shard):
+            merger.feed(kind, data)
+    return merger.finish()
+
+
+def _header(shard: BinaryIO) -> tuple[Parameters, int, int, bytes]:
+    data = shard.read(_HEAD.size)
+    if len(data) != _HEAD.size or not data.startswith(_MAGIC):
+        raise invalid("this is not a shard")
+    _, parameters, number, count, fingerprint = _HEAD.unpack(data)
+    return Parameters.decode(parameters[: HEADER.size]), number, count, fingerprint
+
+
+def _frames(shard: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    while head := shard.read(_FRAME.size):
+        if len(head) != _FRAME.size:
+            raise invalid("a shard is cut off")
+        kind, length = _FRAME.unpack(head)
+        data = shard.read(length) if length <= _MAX_FRAME else b""
+        if len(data) != length or kind not in {b"e", b"p"}:
+            raise invalid("a shard is cut off")
+        yield kind, data
+
+
+class _Merger:
+    """Joins frames in order; a large file is complete when all its chunks have come."""
+
+    def __init__(self, writer: ManifestWriter) -> None:
+        self._writer = writer
+        self._previous: Entry | None = None
+        self._head = b""
+        self._chunks = bytearray()
+
+    def feed(self, kind: bytes, data: bytes) -> None:
+        """Add a frame; raises InvalidInputError(ManifestInvalid) where it does not follow."""
+        if kind == b"p":
+            self._part(data)
+        elif self._head:
+            raise invalid("a large file lacks chunks")
+        else:
+            self._entries(data)
+
+    def finish(self) -> Summary:
+        """Write the end; raises InvalidInputError(ManifestInvalid) where something is missing."""
+        if self._head or not self._writer.totals.entries:
+            raise invalid("the shards lack data")
+        return self._writer.finish()
+
+    def _entries(self, data: bytes) -> None:
+        entries = list(decode_all(data))
+        for entry in entries:
+            check_follows(self._previous, entry, self._writer.parameters.profile)
+            self._previous = entry
+        lengths = array("I", (len(entry.encode()) for entry in entries)).tobytes()
+        files = [entry.size for entry in entries if entry.is_file]
+        self._writer.extend(data, lengths, len(files), sum(files))
+
+    def _part(self, data: bytes) -> None:
+        if len(data) < _PART.size:
+            raise invalid("a shard is cut off")
+        first, last, size, length = _PART.unpack_from(data)
+        head, chunks = data[_PART.size : _PART.size + length], data[_PART.size + length :]
+        if self._head not in {b"", head} or first * HASH_BYTES != len(self._chunks):
+            raise invalid("the chunks of a large file do not follow each other")
+        if len(chunks) != (last - first) * HASH_BYTES:
+            raise invalid("a shard is cut off")
+        self._head, count = head, -(-size // self._writer.parameters.chunk_bytes)
+        self._chunks += chunks
+        if last != count:
+            return
+        lengths = array("I", [HASH_BYTES]) * count
+        digest = root_of(native.leaf_hashes(bytes(self._chunks), lengths.tobytes()))
+        self._head, self._chunks = b"", bytearray()
+        self._entries(head[:-HASH_BYTES] + digest)

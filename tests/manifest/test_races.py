@@ -1,0 +1,177 @@
+"""Folders that change while they are read: a root of one of their states, or an error that says so; never a mixture."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lineward.adapters.files import create_manifest
+from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_tree import Tree
+from lineward.domain.errors import LinewardError
+from lineward.domain.manifest import Parameters, Profile
+from lineward.domain.reasons import Reason
+
+SMALL = Parameters(Profile.PORTABLE, 4096)
+SECONDS = 1.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    for i in range(60):
+        path = folder / f"{i % 6}" / f"{i:03}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([i]) * (i * 400))
+    return folder
+
+
+@contextmanager
+def meanwhile(step: Callable[[int], object]) -> Iterator[None]:
+    stop = threading.Event()
+
+    def run() -> None:
+        turn = 0
+        while not stop.is_set():
+            step(turn)
+            turn += 1
+            time.sleep(0.0003)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def flip(folder: Path) -> Callable[[int], object]:
+    """Two files change one after the other, far apart in the walk: a mixture would be easy to get."""
+
+    def step(turn: int) -> None:
+        for name in ("0/000", "5/059"):
+            content = b"%d" % (turn % 2)
+            (folder / name).write_bytes(content)
+
+    return step
+
+
+def truncate(folder: Path) -> Callable[[int], object]:
+    def step(turn: int) -> None:
+        os.truncate(folder / "5/059", 20_000 if turn % 2 else 100)
+
+    return step
+
+
+def rename(folder: Path) -> Callable[[int], object]:
+    def step(turn: int) -> None:
+        here, there = folder / "0/moving", folder / "5/moving"
+        (here if here.exists() else there).rename(there if here.exists() else here)
+
+    (folder / "0/moving").write_bytes(b"m")
+    return step
+
+
+def replace_directory(folder: Path) -> Callable[[int], object]:
+    secret = folder.parent / "secret"
+    secret.mkdir()
+    (secret / "003").write_bytes(b"secret")
+
+    def step(turn: int) -> None:
+        here, away = folder / "3", folder.parent / "away"
+        if turn % 2:
+            here.unlink()
+            away.rename(here)
+        else:
+            here.rename(away)
+            here.symlink_to(secret)
+
+    return step
+
+
+STEPS = {"flip": flip, "truncate": truncate, "rename": rename, "replace directory": replace_directory}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("name", STEPS)
+def test_no_mixture_of_states_has_a_root(folder: Path, name: str, tmp_path: Path) -> None:
+    step = STEPS[name](folder)
+    states = set()
+    for turn in range(4):  # every state that the writer goes through between its single changes
+        step(turn)
+        if name != "replace directory" or turn % 2:
+            states.add(create_manifest(folder, SMALL).root)
+    if name == "replace directory":  # between its renaming and the link, the directory is gone
+        (folder / "3").rename(folder.parent / "away")
+        states.add(create_manifest(folder, SMALL).root)
+        (folder.parent / "away").rename(folder / "3")
+    if name == "flip":
+        for first in (b"", b"0", b"1"):
+            for last in (b"", b"0", b"1"):
+                (folder / "0/000").write_bytes(first)
+                (folder / "5/059").write_bytes(last)
+                states.add(create_manifest(folder, SMALL).root)
+    runs = 0
+    deadline = time.monotonic() + SECONDS
+    with meanwhile(step):
+        while time.monotonic() < deadline:
+            runs += 1
+            try:
+                assert create_manifest(folder, SMALL).root in states
+            except LinewardError as error:
+                assert error.reason in {Reason.CHANGED_WHILE_READ, Reason.SPECIAL_FILE}, error  # noqa: PT017
+    assert runs > 3
+
+
+def test_a_change_after_its_turn_is_noticed(folder: Path) -> None:
+    """The first file changes when all have been hashed: settling finds it and names it."""
+    tree = Tree(folder, SMALL.profile)
+    with Engine(SMALL, 1) as engine:
+        for _ in engine.hash(tree):
+            pass
+        engine.settle(tree)
+        (folder / "0/000").write_bytes(b"late")
+        with pytest.raises(LinewardError, match="0/000"):
+            engine.settle(tree)
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "renamed"])
+def test_late_changes_of_names_are_noticed(folder: Path, change: str) -> None:
+    tree = Tree(folder, SMALL.profile)
+    with Engine(SMALL, 1) as engine:
+        for _ in engine.hash(tree):
+            pass
+        if change == "added":
+            (folder / "2/new").touch()
+        elif change == "removed":
+            shutil.rmtree(folder / "5")
+        else:
+            (folder / "2").rename(folder / "9")
+        with pytest.raises(LinewardError) as error:
+            engine.settle(tree)
+        assert error.value.reason is Reason.CHANGED_WHILE_READ
+
+
+def test_a_wrong_digest_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that lies is found out by hashing a random file again with hashlib."""
+    from lineward import native  # noqa: PLC0415
+    from lineward.native import fallback  # noqa: PLC0415
+
+    def lies(*arguments: object) -> int:
+        fallback.hash_files(*arguments)  # type: ignore[arg-type]
+        digests = arguments[3]
+        assert isinstance(digests, bytearray)
+        digests[:] = bytes(byte ^ 1 for byte in digests)
+        return 0
+
+    parameters = Parameters(Profile.PORTABLE, 1 << 20)
+    monkeypatch.setattr(native, "hash_files", lies)
+    with pytest.raises(LinewardError) as error:
+        create_manifest(folder, parameters, workers=1)
+    assert error.value.reason is Reason.ENGINE_FAULT

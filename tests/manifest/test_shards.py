@@ -1,0 +1,115 @@
+"""However a folder is cut among workers, merging gives what one worker would have written."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lineward.adapters import files_shard
+from lineward.adapters.files import create_manifest
+from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_shard import Shard, create_shard, merge_shards
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import Parameters, Profile
+
+SMALL = Parameters(Profile.POSIX, 4096)
+
+
+def shards(folder: Path, count: int) -> list[io.BytesIO]:
+    outs = []
+    for number in range(count):
+        outs.append(io.BytesIO())
+        with Engine(SMALL, 1) as engine:
+            create_shard(folder, Shard(number, count), outs[-1], engine)
+        outs[-1].seek(0)
+    return outs
+
+
+sizes = st.one_of(st.integers(0, 3), st.integers(4094, 4098), st.integers(0, 60_000))
+names = st.sampled_from(["a", "b", "a/x", "a-b", "c/d/e", "c/d-", "z/1", "z/2", "z/3", "m"])
+
+
+@given(
+    files=st.dictionaries(names, sizes, min_size=1),
+    count=st.integers(1, 9),
+    random=st.randoms(),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_merged_shards_equal_one_run(
+    files: dict[str, int], count: int, random: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("set")
+    for name, size in files.items():
+        target = folder / name
+        if target.is_dir() or any((folder / p).is_file() for p in Path(name).parents if str(p) != "."):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(os.urandom(size))
+    (folder / "link").symlink_to("a")
+    whole, merged = io.BytesIO(), io.BytesIO()
+    summary = create_manifest(folder, SMALL, out=whole)
+    parts = shards(folder, count)
+    random.shuffle(parts)  # type: ignore[attr-defined]
+    assert merge_shards(parts, merged) == summary
+    assert merged.getvalue() == whole.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i in range(10):
+        (tmp_path / f"{i}").write_bytes(os.urandom(i * 7000))
+    return tmp_path
+
+
+def test_a_large_file_is_shared(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "one").write_bytes(os.urandom(1_000_000))
+    parts = shards(folder, 4)
+    assert all(50 < len(part.getvalue()) < 4000 for part in parts)
+    assert merge_shards(parts, None) == create_manifest(folder, SMALL)
+
+
+def test_what_is_not_all_of_one_folder_is_refused(folder: Path) -> None:
+    parts = shards(folder, 3)
+
+    def fresh(*chosen: io.BytesIO) -> list[io.BytesIO]:
+        return [io.BytesIO(part.getvalue()) for part in chosen]
+
+    (folder / "0").write_bytes(b"changed")
+    other = shards(folder, 3)
+    cut = io.BytesIO(parts[2].getvalue()[:-1])
+    for wrong in (
+        [],
+        fresh(*parts[:2]),
+        fresh(*parts, parts[0]),
+        fresh(parts[0], parts[0], parts[2]),
+        fresh(other[0], *parts[1:]),
+        fresh(*parts[:2], cut),
+        [io.BytesIO(b"no shard")],
+    ):
+        with pytest.raises(InvalidInputError):
+            merge_shards(wrong, None)
+    for number, count in ((3, 3), (-1, 3), (0, 0), (0, 5000)):
+        with pytest.raises(InvalidInputError):
+            Shard(number, count)
+
+
+def test_every_chunk_goes_to_exactly_one_shard() -> None:
+    file_sizes = [0, 1, 4096, 4097, 50_000, 3, 1_000_000]
+    total = sum(size + files_shard._FILE_WEIGHT for size in file_sizes)
+    for count in (1, 2, 3, 7, 50):
+        taken: list[list[tuple[int, int]]] = [[] for _ in file_sizes]
+        for number in range(count):
+            cut = files_shard._Cut(total * number // count, total * (number + 1) // count, 4096)
+            for file, size in enumerate(file_sizes):
+                first, last = cut.take(size)
+                if first < last:
+                    taken[file].append((first, last))
+        for size, ranges in zip(file_sizes, taken, strict=True):
+            edges = [0] + [last for _, last in ranges]
+            assert [first for first, _ in ranges] == edges[:-1]
+            assert edges[-1] == max(1, -(-size // 4096))
