@@ -7,7 +7,15 @@ import pytest
 from lineward import native
 from lineward.native import fallback
 
-FUNCTIONS = ("list_directory", "hash_files", "hash_spans", "leaf_hashes", "perfect_root", "encode_files")
+FUNCTIONS = (
+    "list_directory",
+    "hash_files",
+    "hash_spans",
+    "leaf_hashes",
+    "perfect_root",
+    "encode_files",
+    "check_entries",
+)
 ENGINES = {"python": fallback} | ({} if native.engine is fallback else {"compiled": native.engine})
 
 

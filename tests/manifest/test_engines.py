@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lineward import native
+from lineward.domain.entry import check_follows, decode_all
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import Profile
 from lineward.native import fallback
 
 SIZES = [0, 1, 55, 56, 63, 64, 65, 4095, 4096, 131071, 131072, 131073, 262144, 400_001]
@@ -120,6 +123,46 @@ def test_entries_are_encoded_alike(engine: ModuleType, prefix: bytes, names: lis
     assert engine.encode_files(prefix, names, stats, digests, modes) == fallback.encode_files(
         prefix, names, stats, digests, modes
     )
+
+
+paths = st.lists(
+    st.sampled_from([b"a", b"b", b"a-", b".", b"..", b"", b"x" * 255, b"x" * 256, b"\0"]), min_size=1, max_size=3
+)
+entries = st.builds(
+    lambda kind, path, size, content, cut: (
+        kind + len(path := b"/".join(path)).to_bytes(2, "big") + size.to_bytes(8, "big") + path + content
+    )[: cut or None],
+    st.sampled_from([b"F", b"X", b"L", b"D", b"Z"]),
+    paths,
+    st.sampled_from([0, 1, 32, 4095, 4096, (1 << 63) - 1, 1 << 63]),
+    st.sampled_from([b"", b"t", b"t" * 32, b"t" * 4095]),
+    st.sampled_from([0, 0, 0, 0, -1, 5]),
+)
+
+
+@given(
+    st.lists(entries, min_size=1, max_size=3),
+    st.sampled_from([b"", b"a", b"a/b", b"b"]),
+    st.sampled_from(list(Profile)),
+)
+def test_the_quick_check_of_entries_agrees_with_the_rules(
+    parts: list[bytes], previous: bytes, profile: Profile
+) -> None:
+    if native.engine is fallback:
+        pytest.skip("only the compiled engine has one")
+    body = b"".join(parts)
+    lengths, files, size, last = [], 0, 0, previous
+    try:
+        for entry in decode_all(body):
+            check_follows(last, entry, profile)
+            last = entry.path
+            lengths.append(len(entry.encode()))
+            files, size = files + entry.is_file, size + (entry.size if entry.is_file else 0)
+    except InvalidInputError:
+        expected = None
+    else:
+        expected = (array("I", lengths).tobytes(), files, size, last)
+    assert native.engine.check_entries(body, previous, profile is Profile.POSIX) == expected
 
 
 def test_wrong_arguments_are_refused_and_not_read_beyond() -> None:

@@ -181,9 +181,7 @@ class Engine:
         batch.narrow(places)
 
     def _finish(self, batch: Batch) -> Iterator[Encoded]:
-        waits = self._wait(batch.work.futures)
-        if waits and not self._cold:
-            self._cold = ThreadPoolExecutor(COLD_THREADS, "lineward-read")
+        self._note_waits(self._wait(batch.work.futures))
         batch.gather()
         statuses = batch.statuses()
         if any(statuses):
@@ -202,8 +200,14 @@ class Engine:
     def _hash_large(self, batch: Batch, indices: list[int]) -> None:
         pool, threads = (self._cold, COLD_THREADS) if self._cold else (self._warm, self.workers)
         self._large.hash(batch, indices, pool, 2 * threads, _COLD if self._cold else 0)
+        self._note_waits(fallback.CURSOR.unpack(self._large.cursor)[0])
         self.recalled_bytes += self._large.recalled
         self._large.recalled = 0
+
+    def _note_waits(self, waits: int) -> None:
+        """The data is not in memory: from now on more threads wait for the disk."""
+        if waits and not self._cold:
+            self._cold = ThreadPoolExecutor(COLD_THREADS, "lineward-read")
 
     def _wait(self, futures: list[Future[int]]) -> int:
         waiting, waits = set(futures), 0

@@ -252,7 +252,7 @@ class _Merger:
 
     def __init__(self, writer: ManifestWriter) -> None:
         self._writer = writer
-        self._previous: Entry | None = None
+        self._previous = b""
         self._head = b""
         self._chunks = bytearray()
 
@@ -275,7 +275,7 @@ class _Merger:
         entries = list(decode_all(data))
         for entry in entries:
             check_follows(self._previous, entry, self._writer.parameters.profile)
-            self._previous = entry
+            self._previous = entry.path
         lengths = array("I", (len(entry.encode()) for entry in entries)).tobytes()
         files = [entry.size for entry in entries if entry.is_file]
         self._writer.extend(data, lengths, len(files), sum(files))

@@ -130,16 +130,16 @@ def order(path: bytes) -> bytes:
     return path.replace(b"/", b"\0")
 
 
-def check_follows(previous: Entry | None, entry: Entry, profile: Profile) -> None:
-    """Raise InvalidInputError(ManifestInvalid) where `entry` may not stand after `previous` under the profile."""
+def check_follows(previous: bytes, entry: Entry, profile: Profile) -> None:
+    """Raise InvalidInputError(ManifestInvalid) where `entry` may not stand after the path `previous` (or none)."""
     if profile is Profile.PORTABLE and entry.kind not in PORTABLE_KINDS:
         raise invalid(f"the portable profile has no {entry.kind.word}")
-    if previous is None:
+    if not previous:
         return
-    if order(previous.path) >= order(entry.path):
+    if order(previous) >= order(entry.path):
         raise invalid(f"{printable(entry.path)} is out of order")
-    if entry.path.startswith(previous.path + b"/"):
-        raise invalid(f"{printable(previous.path)} is both an entry and a directory with entries")
+    if entry.path.startswith(previous + b"/"):
+        raise invalid(f"{printable(previous)} is both an entry and a directory with entries")
 
 
 def decode_all(body: bytes) -> Iterator[Entry]:

@@ -34,5 +34,6 @@ hash_spans = engine.hash_spans
 leaf_hashes = engine.leaf_hashes
 perfect_root = engine.perfect_root
 encode_files = engine.encode_files
+check_entries = engine.check_entries
 NAME: str = engine.NAME
 LANES: int = engine.LANES

@@ -315,6 +315,7 @@ int hash_spans(const struct sha256_kernel *kernel, const struct span *spans, siz
     if (!reader_start(r)) {
         sha256_run(kernel, mode & MODE_STREAM ? 1 : MAX_LANES, refill_span, r);
         result = r->failure;
+        __atomic_fetch_add(&cursor->next, (uint64_t)r->waits, __ATOMIC_RELAXED);
         free(r->buffers);
     }
     free(r);

@@ -39,7 +39,7 @@ struct span {
 
 enum { SPAN_SHORT = -1, SPAN_NO_MEMORY = -2 };
 
-/* SHA-256 of each span. Returns 0, an errno, SPAN_SHORT where a file ends early, or SPAN_NO_MEMORY. */
+/* SHA-256 of each span; adds to the cursor's `next` how many reads had to wait for a disk. Returns 0, an errno, SPAN_SHORT where a file ends early, or SPAN_NO_MEMORY. */
 int hash_spans(const struct sha256_kernel *kernel, const struct span *spans, size_t count, struct cursor *cursor,
                uint8_t *digests, int mode);
 

@@ -3,6 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "entries.h"
 #include "files.h"
 #include "listing.h"
 
@@ -285,7 +286,31 @@ end:
     return result;
 }
 
+static PyObject *py_check_entries(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer body, previous;
+    int modes;
+    if (!PyArg_ParseTuple(args, "y*y*i", &body, &previous, &modes))
+        return NULL;
+    PyObject *result = NULL;
+    struct page_sums sums;
+    uint32_t *lengths = malloc(((size_t)body.len / 11 + 1) * sizeof *lengths);
+    if (!lengths)
+        PyErr_NoMemory();
+    else if (entries_check(body.buf, (size_t)body.len, previous.buf, (size_t)previous.len, modes, lengths, &sums))
+        result = Py_BuildValue("y#KKy#", (const char *)lengths, (Py_ssize_t)(sums.entries * sizeof *lengths), sums.files,
+                               sums.bytes, (const char *)body.buf + sums.last_path, (Py_ssize_t)sums.last_length);
+    else
+        result = Py_NewRef(Py_None);
+    free(lengths);
+    PyBuffer_Release(&body);
+    PyBuffer_Release(&previous);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"check_entries", py_check_entries, METH_VARARGS, "Whether a page's entries follow every rule, and their sums."},
     {"list_directory", py_list_directory, METH_VARARGS, "Names in a directory in byte order, and their kinds."},
     {"hash_files", py_hash_files, METH_VARARGS, "Hash files until all are claimed."},
     {"hash_spans", py_hash_spans, METH_VARARGS, "SHA-256 of each (descriptor, offset, length), joined."},
