@@ -29,11 +29,11 @@ def pin(raw: Reader, system: str) -> Pin:
 
     Raises InvalidInputError with the reader's reason.
     """
-    kind = raw.one_of(*_KINDS)
+    kind = raw.one_of(*KINDS)
     if system and kind != system:
         raw.fail(f"is for {kind}, but the source's system is {system}")
     inner = raw.object(kind)
-    state = _KINDS[kind](inner)
+    state = KINDS[kind](inner)
     inner.done()
     raw.done()
     return Pin(kind, state)
@@ -90,7 +90,7 @@ def _vendor(raw: Reader) -> str:
     return f"{raw.text('name', cap=512)} delivery {raw.text('delivery', cap=512)}"
 
 
-_KINDS: Mapping[str, Callable[[Reader], str]] = {
+KINDS: Mapping[str, Callable[[Reader], str]] = {
     "dvc": _dvc,
     "delta": _delta,
     "kafka": _kafka,
