@@ -30,8 +30,17 @@ def conclude(plan: Plan, found: Sequence[Finding]) -> PodVerdict:
             return PodVerdict(message, worst, bad[0][0].reason, plan.mode, verdicts)
     if any(verdict.verdict is not Verdict.VERIFIED for verdict in verdicts):
         return unfinished(plan, "verification ended before it had seen every volume", Reason.VERIFY_CRASHED)
+    if plan.exceptions:
+        return _excepted(plan, verdicts)
     message = "; ".join(message for _, message in found) or "no data volume; the outputs are empty"
     return PodVerdict(message, Verdict.VERIFIED, Reason.VERIFIED, plan.mode, verdicts)
+
+
+def _excepted(plan: Plan, verdicts: tuple[VolumeVerdict, ...]) -> PodVerdict:
+    """The verdict where all that was to be verified was, but an exception let more through: trained, not verified."""
+    unvouched = tuple(VolumeVerdict(each.volume, Verdict.UNKNOWN, each.reason) for each in plan.exceptions)
+    message = f"volume {plan.exceptions[0].volume}: {plan.exceptions[0].message}"
+    return PodVerdict(message, Verdict.UNKNOWN, Reason.EXCEPTED, plan.mode, verdicts + unvouched)
 
 
 def unfinished(plan: Plan | None, message: str, reason: Reason) -> PodVerdict:
@@ -51,8 +60,8 @@ def _unseen(volume: PlannedVolume, reason: Reason) -> VolumeVerdict:
 
 
 def exit_code(verdict: PodVerdict) -> int:
-    """Return 0 for Verified, 86 for Refused, 87 for Unknown; under audit and warn always 0."""
-    if verdict.mode in {"audit", "warn"}:
+    """Return 0 for Verified, 86 for Refused, 87 for Unknown; 0 under audit and warn and where an exception says so."""
+    if verdict.mode in {"audit", "warn"} or verdict.reason is Reason.EXCEPTED:
         return 0
     return {Verdict.VERIFIED: 0, Verdict.REFUSED: EXIT_DIFFERS, Verdict.UNKNOWN: EXIT_UNKNOWN}[verdict.verdict]
 

@@ -74,7 +74,7 @@ def decide(pod: Pod, world: World, settings: Settings) -> Decision:
         return Decision(denials=(*_unprotected(pod), *_writes_into_protected(pod, world)))
     mode = max((policy.mode for policy in matching), key=_FORCE.__getitem__)
     binding = _case(pod, world, [p for p in matching if p.mode is mode], settings)
-    refusals, excused, unplanned = _refusals(binding)
+    refusals, excused = _refusals(binding)
     weaker = {
         weak: _refusals(_case(pod, world, policies, settings))[0]
         for weak in (Mode.WARN, Mode.AUDIT)
@@ -82,7 +82,7 @@ def decide(pod: Pod, world: World, settings: Settings) -> Decision:
     }
     told = tuple(dict.fromkeys((*excused, *(() if mode is Mode.ENFORCE else refusals), *weaker.get(Mode.WARN, ()))))
     recorded = tuple(dict.fromkeys((*told, *weaker.get(Mode.AUDIT, ()))))[:MAX_REFUSALS]
-    injection = _injection(binding, mode, recorded, unplanned, matching)
+    injection = _injection(binding, mode, recorded, excused, matching)
     forced = injection.read_only if injection else frozenset()
     denials = (*(refusals if mode is Mode.ENFORCE else ()), *_writes_into_protected(pod, world, forced))
     return Decision(
@@ -167,8 +167,8 @@ def _roles(pod: Pod, used: Usage, policies: Sequence[Policy]) -> tuple[tuple[Gro
     return tuple(data), tuple(outputs)
 
 
-def _refusals(case: Case) -> tuple[tuple[Refusal, ...], tuple[Refusal, ...], frozenset[str]]:
-    """Objections, those that an exception sets aside, and the first volume names of groups that it covers."""
+def _refusals(case: Case) -> tuple[tuple[Refusal, ...], tuple[Refusal, ...]]:
+    """Objections, and those that an exception sets aside."""
     refusals = [Refusal(*found) for rule in POD_RULES if (found := rule(case))]
     for volume in case.pod.volumes:
         found = next((found for rule in VOLUME_RULES if (found := rule(case, volume))), None)
@@ -185,9 +185,7 @@ def _refusals(case: Case) -> tuple[tuple[Refusal, ...], tuple[Refusal, ...], fro
                 continue
             refusals.append(Refusal(*found, group.name))
             break
-    unvouched = {g.name for g in case.data if not ((choice := case.choices.get(g.identity)) and choice.dataset)}
-    unplanned = frozenset(refusal.volume for refusal in excused) & unvouched
-    return tuple(refusals), tuple(excused), unplanned
+    return tuple(refusals), tuple(excused)
 
 
 def _exception(case: Case, objection: Objection, group: Group) -> str:
@@ -202,7 +200,7 @@ def _injection(
     case: Case,
     mode: Mode,
     recorded: tuple[Refusal, ...],
-    unplanned: frozenset[str],
+    excused: tuple[Refusal, ...],
     matching: Sequence[Policy | BrokenPolicy],
 ) -> Injection | None:
     """What to put into the pod; nothing where there is nothing to verify and nothing to report."""
@@ -210,7 +208,9 @@ def _injection(
     if case.pod.windows or not few or not (case.data or case.outputs or recorded):
         return None
     blocked = {g.name for g in (*case.data, *case.outputs) if is_block(case, g)}
-    data = [g for g in case.data if g.name not in unplanned | blocked]
+    unvouched = {g.name for g in case.data if not ((choice := case.choices.get(g.identity)) and choice.dataset)}
+    exceptions = tuple(refusal for refusal in excused if refusal.volume in unvouched)
+    data = [g for g in case.data if g.name not in blocked.union(refusal.volume for refusal in exceptions)]
     outputs = tuple(
         PlannedOutput(g.name, f"{OUTPUT_ROOT}/{g.name}", g.claim) for g in case.outputs if g.name not in blocked
     )
@@ -222,6 +222,7 @@ def _injection(
         volumes=tuple(_planned(case, group, has_mount=group.name in sources) for group in data),
         outputs=outputs,
         refusals=recorded,
+        exceptions=exceptions,
         timeout_seconds=int(min(timeouts, default=DEFAULT_TIMEOUT).total_seconds()),
         owner_kind=case.pod.owner.kind,
         owner_name=case.pod.owner.name,

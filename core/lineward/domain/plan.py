@@ -68,7 +68,9 @@ class Plan:
     volumes: tuple[PlannedVolume, ...] = ()
     outputs: tuple[PlannedOutput, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    """What enforce would have denied; empty in an enforced pod."""
+    """What policies in audit or warn object to, and what an exception set aside."""
+    exceptions: tuple[Refusal, ...] = ()
+    """Volumes of data that nobody vouches for and that a ProvenanceException let through: never `Verified`."""
     timeout_seconds: int = 0
     """How long verification may take; 0 is for ever."""
     owner_kind: str = ""
@@ -97,7 +99,10 @@ def decode(text: str) -> Plan:
                 "policies": tuple(raw["policies"]),
                 "volumes": tuple(PlannedVolume(**v) for v in raw["volumes"]),
                 "outputs": tuple(PlannedOutput(**o) for o in raw["outputs"]),
-                "refusals": tuple(Refusal(Reason(r["reason"]), r["message"], r["volume"]) for r in raw["refusals"]),
+                **{
+                    name: tuple(Refusal(Reason(r["reason"]), r["message"], r["volume"]) for r in raw[name])
+                    for name in ("refusals", "exceptions")
+                },
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     DATASET_INVALID = "DatasetInvalid", "apply the DatasetVersion that lineward attest wrote"
     NO_POLICY = "NoPolicy", "have the platform team create a ProvenancePolicy for the namespace"
     EXCEPTION_IGNORED = "ExceptionIgnored", "create the exception in Lineward's own namespace"
+    EXCEPTED = "Excepted", "attest the data before the ProvenanceException expires"
 
     # Shape of the pod: rules of a protected pod.
     UNKNOWN_ANNOTATION = "UnknownAnnotation", "remove or correct the lineward.dev/ annotation or label"

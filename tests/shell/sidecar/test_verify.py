@@ -408,3 +408,18 @@ def test_same_uid_cannot_attach(pod: Pod) -> None:
     finally:
         process.kill()
         process.communicate(timeout=10)
+
+
+def test_an_exception_lets_the_pod_start_and_never_makes_it_verified(pod: Pod) -> None:
+    let_through = Refusal(Reason.UNVOUCHED, "set aside by ProvenanceException migration", "raw")
+    pod.plan = replace(pod.plan, exceptions=(let_through,))
+    code, verdict = pod.verify()
+    assert (code, verdict.verdict, verdict.reason) == (0, Verdict.UNKNOWN, Reason.EXCEPTED)
+    assert [(v.volume, v.verdict) for v in verdict.volumes] == [("data", Verdict.VERIFIED), ("raw", Verdict.UNKNOWN)]
+
+
+def test_an_exception_excuses_no_changed_byte_beside_it(pod: Pod) -> None:
+    pod.plan = replace(pod.plan, exceptions=(Refusal(Reason.UNVOUCHED, "x", "raw"),))
+    (pod.data / "train.csv").write_text("other\n")
+    code, verdict = pod.verify()
+    assert (code, verdict.verdict, verdict.reason) == (verdicts.EXIT_DIFFERS, Verdict.REFUSED, Reason.CONTENT_DIFFERS)

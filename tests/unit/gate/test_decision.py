@@ -262,6 +262,7 @@ def test_an_exception_admits_announces_and_promises_nothing() -> None:
     assert decision.injection
     assert decision.injection.plan.volumes == ()
     assert reasons(decision.injection.plan.refusals) == [Reason.UNVOUCHED]
+    assert [(r.reason, r.volume) for r in decision.injection.plan.exceptions] == [(Reason.UNVOUCHED, "data")]
     pod = mutated(a_pod(), world)
     assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"] is True
     assert validated(pod, world) == ()
