@@ -28,7 +28,7 @@ from lineward.domain.decision import MAX_MESSAGE, render
 from lineward.domain.evidence import Signer
 from lineward.domain.exemption import Exemption
 from lineward.domain.plan import Plan, Refusal
-from lineward.domain.policy import Mode
+from lineward.domain.policy import Mode, Policy
 from lineward.domain.reasons import Reason
 from lineward.domain.recall import Recall
 from lineward.domain.world import BrokenPolicy, World, Writer
@@ -57,6 +57,16 @@ def test_the_plan_promises_the_signed_root() -> None:
     assert volume.manifest_path == "/lineward/manifest/data/manifest.lwm"
     assert [(o.claim, o.path) for o in plan.outputs] == [("model-out", "/lineward/outputs/out")]
     assert (plan.owner_kind, plan.owner_name, plan.owner_uid) == ("Job", "train", "j-1")
+
+
+def test_the_plan_keeps_to_the_shortest_timeout_of_the_policies_that_made_it() -> None:
+    world = a_world()
+    (policy,) = world.policies
+    assert isinstance(policy, Policy)
+    shorter = replace(policy, name="shorter", timeout=timedelta(minutes=10))
+    audit = replace(policy, name="audit", timeout=timedelta(seconds=1), mode=Mode.AUDIT)
+    assert plan_of(a_pod(), world).timeout_seconds == 3600
+    assert plan_of(a_pod(), replace(world, policies=(policy, shorter, audit))).timeout_seconds == 600
 
 
 def test_enforce_denies_what_nobody_vouches_for() -> None:
