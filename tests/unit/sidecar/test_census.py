@@ -43,8 +43,6 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "moved": lambda folder: (folder / "b" / "d").rename(folder / "d"),
     "fifo": lambda folder: os.mkfifo(folder / "f"),
     "swapped": lambda folder: [(folder / a).rename(folder / b) for a, b in (("a", "x"), ("b/d", "a"), ("x", "b/d"))],
-        (folder / old).rename(folder / new) for old, new in (("a", "x"), ("b/d", "a"), ("x", "b/d"))
-    ],
 }
 
 
