@@ -171,7 +171,7 @@ def test_certificates_come_from_where_the_values_say() -> None:
     def mounted(values: dict[str, Any]) -> str:
         sources = pod(one("Deployment", "lineward-webhook", values))["volumes"][0]["projected"]["sources"]
         (secret,) = [source["secret"] for source in sources if "secret" in source]
-        assert secret["optional"] is True
+        assert not secret.get("optional"), "a certificate that comes later would be seen a minute later"
         return str(secret["name"])
 
     assert secrets({}) == {"lineward-webhook-tls", "lineward-webhook-ca"}
