@@ -29,6 +29,9 @@ from lineward_ledger.store import Page, Query
 MAX_LIMIT = 1000
 MAX_WAIT_SECONDS = 30.0
 MAX_FOLLOWERS = 100
+MAX_BODIES = 32
+"""Bodies in memory at a time, for the writer and for all pods each, so that pods never keep the writer waiting."""
+BODY_SECONDS = 5.0
 PROXIED_TOKEN = "X-Lineward-Token"  # noqa: S105 - a header's name
 """The API server's service proxy drops Authorization (apimachinery's UpgradeAwareHandler strips credentials)."""
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -49,6 +52,7 @@ class Api:
         self._reviewer = reviewer
         self._writer = writer
         self._own_namespace = writer.split(":")[2]
+        self._slots = {attested: asyncio.Semaphore(MAX_BODIES) for attested in (True, False)}
         self._followers = asyncio.Semaphore(MAX_FOLLOWERS)
 
     def application(self) -> web.Application:
@@ -81,13 +85,18 @@ class Api:
         attested = author.username == self._writer
         if not attested and not author.pod_uid:
             raise ForbiddenError("lineage is taken from pods: the token is bound to none")
-        return await self._stored(lineage_draft(parse_json(await request.read()), author, attested=attested))
+        if not attested:
+            size = request.content_length
+            self._ledger.admit(author.namespace, MAX_BODY_BYTES if size is None else size)
+        async with self._slots[attested]:
+            return await self._stored(lineage_draft(await _body(request), author, attested=attested))
 
     async def _append(self, request: web.Request) -> web.Response:
         author = await self._author(request)
         if author.username != self._writer:
             raise ForbiddenError(f"only {self._writer} may append entries; pods post to /api/v1/lineage")
-        return await self._stored(writer_draft(parse_json(await request.read()), author))
+        async with self._slots[True]:
+            return await self._stored(writer_draft(await _body(request), author))
 
     async def _stored(self, draft: Draft) -> web.Response:
         receipt = await self._ledger.append(draft)
@@ -121,6 +130,16 @@ class Api:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else request.headers.get(PROXIED_TOKEN, "")
         return await self._reviewer.author(token)
+
+
+async def _body(request: web.Request) -> Any:
+    """Read and decode a body; raises HTTPRequestTimeout for one that comes too slowly, InvalidInputError."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            data = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason="the body comes too slowly") from None
+    return parse_json(data)
 
 
 def _query(request: web.Request, namespace: str | None) -> tuple[Query, float, bool]:

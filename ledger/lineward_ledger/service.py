@@ -23,9 +23,11 @@ MAX_WAITING = 1000
 MAX_BATCH = 200
 RESERVED_BYTES = 64 * 1024 * 1024
 """Disk that observed entries may not take, so that no pod can keep the writer's verdicts out."""
-OBSERVED_PER_SECOND = 20.0
-OBSERVED_BURST = 400.0
-"""Events of one namespace: a pod sends one at its start and one each 5 minutes."""
+OBSERVED_BYTES_PER_SECOND = 512.0 * 1024
+OBSERVED_BURST_BYTES = 8.0 * 1024 * 1024
+"""What one namespace may send: about 2000 pods that start at once, and 40,000 that send one event each 5 minutes."""
+LEAST_COST_BYTES = 4096.0
+"""What the smallest event costs: an entry with its indices takes about as much of the disk."""
 MAX_NAMESPACES = 10_000
 
 _log = logging.getLogger("lineward.ledger")
@@ -60,15 +62,16 @@ class Allowance:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def take(self, name: str) -> bool:
-        """Take one from the bucket of `name`; False if it is empty."""
+    def take(self, name: str, amount: float) -> bool:
+        """Take `amount` from the bucket of `name`; False, and nothing taken, if there is not so much in it."""
         now = self._clock()
         left, then = self._buckets.pop(name, (self._burst, now))
         left = min(self._burst, left + (now - then) * self._rate)
-        self._buckets[name] = (left - 1 if left >= 1 else left, now)
+        enough = left >= amount
+        self._buckets[name] = (left - amount if enough else left, now)
         if len(self._buckets) > MAX_NAMESPACES:
             self._buckets.pop(next(iter(self._buckets)))
-        return left >= 1
+        return enough
 
 
 class Ledger:
@@ -80,7 +83,7 @@ class Ledger:
         self._reading = ThreadPoolExecutor(1, "ledger-read")
         self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue(MAX_WAITING)
         self._grown = asyncio.Condition()
-        self._allowance = Allowance(OBSERVED_PER_SECOND, OBSERVED_BURST)
+        self._allowance = Allowance(OBSERVED_BYTES_PER_SECOND, OBSERVED_BURST_BYTES)
         self._writer: asyncio.Task[None] | None = None
         self._head: Head | None = None
         self._store: Store | None = None
@@ -105,10 +108,8 @@ class Ledger:
     async def append(self, draft: Draft) -> Receipt:
         """Append an entry; returns once it is on the disk.
 
-        Raises BusyError, or FullError for observed entries when the disk is nearly full.
+        Raises BusyError.
         """
-        if draft.trust == "observed":
-            self._admit(draft)
         if self._writer is None or self._writer.done():
             raise BusyError("the ledger does not write", 5)
         item = _Waiting(draft, asyncio.get_running_loop().create_future())
@@ -118,9 +119,13 @@ class Ledger:
             raise BusyError("too many entries are waiting", 5) from None
         return await item.done
 
-    def _admit(self, draft: Draft) -> None:
-        if not self._allowance.take(draft.author.namespace):
-            raise TooManyError(f"namespace {draft.author.namespace} sends too many events", 30)
+    def admit(self, namespace: str, size: int) -> None:
+        """Ask whether an observed event of `size` bytes may come from a namespace, before it is read.
+
+        Raises TooManyError, or FullError when the disk is nearly full.
+        """
+        if not self._allowance.take(namespace, max(float(size), LEAST_COST_BYTES)):
+            raise TooManyError(f"namespace {namespace} sends too many events", 30)
         if shutil.disk_usage(self._folder).free < RESERVED_BYTES:
             raise FullError("the disk is nearly full; only verdicts are still taken")
 

@@ -23,13 +23,19 @@ def ledger(tmp_path: Path, api_server: FakeApiServer) -> Iterator[LedgerProcess]
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerProcess]:
-    """One ledger for many requests that must leave no trace; checked at the end."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerProcess]:
+    """One ledger for all tests of a module."""
     fake = FakeApiServer()
     process = LedgerProcess(tmp_path_factory.mktemp("ledger"), fake)
     process.start()
     yield process
-    status, head = process.call("GET", "/api/v1/head", token(WRITER))
     process.kill()
     fake.close()
+
+
+@pytest.fixture(scope="module")
+def refusing(shared: LedgerProcess) -> Iterator[LedgerProcess]:
+    """One ledger for many requests that must leave no trace; checked at the end."""
+    yield shared
+    status, head = shared.call("GET", "/api/v1/head", token(WRITER))
     assert (status, head["size"]) == (200, 0)

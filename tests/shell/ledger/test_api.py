@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -299,8 +300,8 @@ def test_followers_hear_of_new_entries(ledger: LedgerProcess) -> None:
 def test_one_namespace_cannot_flood_the_ledger(ledger: LedgerProcess) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", ledger.port)
     statuses = []
-    for number in range(700):
-        body = json.dumps({**event(), "number": number})
+    for number in range(200):
+        body = json.dumps({**event(), "padding": str(number) * 50_000})
         connection.request("POST", "/api/v1/lineage", body, {"Authorization": f"Bearer {TRAINER}"})
         response = connection.getresponse()
         response.read()
@@ -309,9 +310,45 @@ def test_one_namespace_cannot_flood_the_ledger(ledger: LedgerProcess) -> None:
             break
     connection.close()
     assert statuses[-1] == 429
-    assert statuses.count(201) >= 400
+    assert statuses.count(201) >= 32
     assert ledger.call("POST", "/api/v1/lineage", NEIGHBOUR, event())[0] == 201
     assert ledger.call("POST", "/api/v1/entries", OPERATOR, entry(1))[0] == 201
+
+
+def test_slow_bodies_keep_nobody_out(ledger: LedgerProcess) -> None:
+    slow = []
+    for _ in range(40):
+        each = socket.create_connection(("127.0.0.1", ledger.port))
+        each.sendall(
+            b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            + f"Authorization: Bearer {TRAINER}\r\n\r\n".encode()
+            + b"{"
+        )
+        slow.append(each)
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert ledger.call("POST", "/api/v1/entries", OPERATOR, entry(1))[0] == 201
+    assert time.monotonic() - started < 3
+    assert ledger.call("POST", "/api/v1/lineage", NEIGHBOUR, event())[0] == 201
+    assert b" 408 " in slow[0].recv(100)
+    for each in slow:
+        each.close()
+
+
+def test_bodies_without_length_cost_as_much_as_the_largest(ledger: LedgerProcess) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", ledger.port)
+    headers = {"Authorization": f"Bearer {TRAINER}", "Transfer-Encoding": "chunked"}
+    statuses = []
+    for _ in range(80):
+        connection.request(
+            "POST", "/api/v1/lineage", iter([json.dumps(event()).encode()]), headers, encode_chunked=True
+        )
+        response = connection.getresponse()
+        response.read()
+        statuses.append(response.status)
+    connection.close()
+    assert statuses[0] == 201
+    assert statuses[-1] == 429
 
 
 def test_probes_and_metrics_need_no_token(ledger: LedgerProcess) -> None:

@@ -44,12 +44,23 @@ def verdict(number: int, **body: Any) -> lineage.Json:
     return {"id": f"v{number}", "kind": "verdict", "subject": "ml/Pod/train-x", "run": RUN, "body": body}
 
 
-@pytest.fixture
-def filled(ledger: LedgerProcess) -> LedgerProcess:
+def fill(ledger: LedgerProcess) -> LedgerProcess:
     said = {"verdict": "Refused", "reason": "ContentDiffers", "message": "train.csv modified\x1b[2J"}
     assert ledger.call("POST", "/api/v1/entries", OPERATOR, verdict(1, **said))[0] == 201
     assert ledger.call("POST", "/api/v1/lineage", TRAINER, event())[0] == 201
     return ledger
+
+
+@pytest.fixture(scope="module")
+def filled(shared: LedgerProcess) -> LedgerProcess:
+    """For tests that only read."""
+    return fill(shared)
+
+
+@pytest.fixture
+def growing(ledger: LedgerProcess) -> LedgerProcess:
+    """For tests that add to it."""
+    return fill(ledger)
 
 
 def command(ledger: LedgerProcess, *arguments: str, bearer: str = OPERATOR, url: str = "") -> list[str]:
@@ -119,9 +130,9 @@ def test_more_than_a_page(ledger: LedgerProcess) -> None:
     assert read(ledger, "check")[0] == 0
 
 
-def test_follow_prints_what_comes(filled: LedgerProcess) -> None:
+def test_follow_prints_what_comes(growing: LedgerProcess) -> None:
     process = subprocess.Popen(
-        command(filled, "follow", "-o", "json", "--kind", "verdict"), stdout=subprocess.PIPE, text=True
+        command(growing, "follow", "-o", "json", "--kind", "verdict"), stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout
@@ -130,7 +141,7 @@ def test_follow_prints_what_comes(filled: LedgerProcess) -> None:
         number, until = 100, time.monotonic() + 30
         while not lines and time.monotonic() < until:
             number += 1
-            filled.call("POST", "/api/v1/entries", OPERATOR, verdict(number, verdict="Verified"))
+            growing.call("POST", "/api/v1/entries", OPERATOR, verdict(number, verdict="Verified"))
             time.sleep(0.3)
         assert json.loads(lines[0])["kind"] == "verdict"
         assert json.loads(lines[0])["seq"] > 2
@@ -139,20 +150,20 @@ def test_follow_prints_what_comes(filled: LedgerProcess) -> None:
         process.wait()
 
 
-def test_check_says_whether_a_kept_head_still_holds(filled: LedgerProcess) -> None:
-    kept = filled.call("GET", "/api/v1/head", OPERATOR)[1]
-    filled.call("POST", "/api/v1/entries", OPERATOR, verdict(2))
-    assert read(filled, "check", "--head", f"{kept['size']}:{kept['root']}")[0] == 0
-    assert read(filled, "check", "--head", f"1:{kept['root']}")[0] == 1
-    assert read(filled, "check", "--head", f"9:{kept['root']}")[0] == 1
-    code, out, _ = read(filled, "check", "-o", "json", "--head", f"2:sha256:{'0' * 64}")
+def test_check_says_whether_a_kept_head_still_holds(growing: LedgerProcess) -> None:
+    kept = growing.call("GET", "/api/v1/head", OPERATOR)[1]
+    growing.call("POST", "/api/v1/entries", OPERATOR, verdict(2))
+    assert read(growing, "check", "--head", f"{kept['size']}:{kept['root']}")[0] == 0
+    assert read(growing, "check", "--head", f"1:{kept['root']}")[0] == 1
+    assert read(growing, "check", "--head", f"9:{kept['root']}")[0] == 1
+    code, out, _ = read(growing, "check", "-o", "json", "--head", f"2:sha256:{'0' * 64}")
     assert (code, json.loads(out)["consistent"]) == (1, False)
 
 
-def test_check_by_somebody_who_sees_a_part_is_no_check(filled: LedgerProcess) -> None:
+def test_check_by_somebody_who_sees_a_part_is_no_check(growing: LedgerProcess) -> None:
     other = token("system:serviceaccount:web:default", POD)
-    filled.call("POST", "/api/v1/lineage", other, event())
-    code, _, error = read(filled, "check", bearer=other)
+    growing.call("POST", "/api/v1/lineage", other, event())
+    code, _, error = read(growing, "check", bearer=other)
     assert code == 2
     assert "may not read all" in error
 
