@@ -33,14 +33,20 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 class Reader:
     """One JSON object being read. Every method raises InvalidInputError(`reason`) naming the field's path."""
 
-    __slots__ = ("_seen", "path", "raw", "reason")
+    __slots__ = ("_name", "_parent", "_seen", "raw", "reason")
 
-    def __init__(self, raw: object, path: str, reason: Reason) -> None:
-        self.path, self.reason = path, reason
-        if not isinstance(raw, Mapping):
+    def __init__(self, raw: object, name: str, reason: Reason, parent: Reader | None = None) -> None:
+        self._name, self._parent, self.reason = name, parent, reason
+        if not isinstance(raw, dict) and not isinstance(raw, Mapping):
             self.fail("must be an object")
         self.raw: Mapping[str, Any] = raw
         self._seen: set[str] = set()
+
+    @property
+    def path(self) -> str:
+        """Where the object is, for messages; put together only when there is one."""
+        above = self._parent.path if self._parent else ""
+        return ".".join(part for part in (above, self._name) if part)
 
     def fail(self, problem: str, name: str = "") -> NoReturn:
         """Refuse the object, or the field `name` of it."""
@@ -54,15 +60,21 @@ class Reader:
 
     def value(self, name: str) -> Any:
         """The field as it stands; refused where it is missing."""
-        if not self.has(name):
+        self._seen.add(name)
+        value = self.raw.get(name)
+        if value is None:
             self.fail("is missing", name)
-        return self.raw[name]
+        return value
 
     def text(self, name: str, default: str | None = None, *, cap: int = MAX_TEXT, pattern: str = "") -> str:
         """A text of at most `cap` characters, matching `pattern` in full; empty only where there is a default."""
-        if default is not None and (not self.has(name) or self.raw[name] == ""):
-            return default
-        return self._text(self.value(name), name, cap, pattern)
+        self._seen.add(name)
+        value = self.raw.get(name)
+        if value is None or value == "":
+            if default is not None:
+                return default
+            self.fail("is missing" if value is None else "must be a text that is not empty", name)
+        return self._text(value, name, cap, pattern)
 
     def _text(self, value: object, name: str, cap: int, pattern: str = "") -> str:
         if not isinstance(value, str) or not value:
@@ -136,12 +148,11 @@ class Reader:
 
     def object(self, name: str) -> Reader:
         """A nested object; refused where missing."""
-        return Reader(self.value(name), f"{self.path}.{name}" if self.path else name, self.reason)
+        return Reader(self.value(name), name, self.reason, self)
 
     def objects(self, name: str, *, cap: int = MAX_ITEMS) -> tuple[Reader, ...]:
         """A list of objects; empty where the field is missing."""
-        path = f"{self.path}.{name}" if self.path else name
-        return tuple(Reader(item, f"{path}[{i}]", self.reason) for i, item in enumerate(self._list(name, cap)))
+        return tuple([Reader(item, f"{name}[{i}]", self.reason, self) for i, item in enumerate(self._list(name, cap))])
 
     def pairs(self, name: str, *, cap: int = MAX_ITEMS) -> dict[str, str]:
         """An object of texts, such as labels; values may be empty. Empty where the field is missing."""
@@ -173,8 +184,8 @@ class Reader:
 
     def done(self) -> None:
         """Refuse fields that nobody asked for."""
-        unknown = sorted(str(name) for name in self.raw.keys() - self._seen)
-        if unknown:
+        if not self.raw.keys() <= self._seen:
+            unknown = sorted(str(name) for name in self.raw.keys() - self._seen)
             self.fail(f"has unknown fields: {', '.join(unknown)[:200]}")
 
 

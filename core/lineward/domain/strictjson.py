@@ -35,7 +35,7 @@ def parse(raw: bytes | str, *, cap: int, what: str, reason: Reason = Reason.EVID
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) != len(pairs) or len({key.casefold() for key in made}) != len(pairs):
+    if len(made) != len(pairs) or (len(pairs) > 1 and len({key.casefold() for key in made}) != len(pairs)):
         raise ValueError("duplicate key in an object")
     return made
 
@@ -47,11 +47,12 @@ def _constant(name: str) -> NoReturn:
 def _deeper_than(value: object, depth: int) -> bool:
     level = [value]
     while level and depth >= 0:
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
+        below: list[object] = []
+        for node in level:
+            if isinstance(node, dict):
+                below += [child for child in node.values() if isinstance(child, dict | list)]
+            elif isinstance(node, list):
+                below += [child for child in node if isinstance(child, dict | list)]
+        level = below
         depth -= 1
     return bool(level)

@@ -1,0 +1,145 @@
+"""What verifying evidence costs beside bare sigstore-python, what a decision costs, and what each role imports.
+
+Both verifiers check the same bundles by turns in one process; CPU times vary with the machine, the ratio is what to
+watch. A decision is `judge` over evidence that was verified before. Imports are measured in processes of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sigstore.models import Bundle, TrustedRoot
+from sigstore.verify import Verifier
+from sigstore.verify.policy import AllOf, Identity, OIDCIssuerV2
+from sigstore_models.trustroot.v1 import TrustedRoot as RootMessage
+from tests.conftest import vectors_folder
+from tests.private_sigstore.instance import PrivateSigstore, dumps
+from tests.unit.evidence.samples import MANIFEST, PREDICATE, a_dataset, a_policy, an_evidence
+
+from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.cli.conformance import embedded_root
+from lineward.domain import statement, trustroot
+from lineward.domain.dataset import DatasetVersion
+from lineward.domain.digest import Digest
+from lineward.domain.errors import LinewardError
+from lineward.domain.judge import judge
+from lineward.domain.statement import DATASET_PROVENANCE, Statement
+
+CALLS = 400
+"""Of each verifier, by turns; the lower quartile is taken, since other work on the machine only ever adds."""
+ROLES = {
+    "bare Python": "",
+    "verify container": "import lineward_sidecar.verify",
+    "lineward.domain.judge": "import lineward.domain.judge",
+    "sigstore.verify": "import sigstore.verify",
+    "evidence verifier": "import lineward.adapters.sigstore",
+    "webhook": "import lineward_webhook.server",
+}
+
+
+def seconds(work: Callable[[], object], times: int) -> float:
+    """CPU seconds of one call."""
+    started = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - started) / times
+
+
+def compare(name: str, raw: bytes, root: str, identity: tuple[str, str], *, ours: bool) -> None:
+    """Print the cost of one bundle, bare and ours; `ours` says whether the statement is of our type."""
+    subject, issuer = identity
+    bare = Verifier(trusted_root=TrustedRoot(RootMessage.from_json(root)))
+    policy = AllOf([OIDCIssuerV2(issuer), Identity(identity=subject)])
+    verifier, trust_root = SigstoreVerifier(), trustroot.make("r", root)
+
+    def library() -> object:
+        return json.loads(bare.verify_dsse(Bundle.from_json(raw), policy)[1])
+
+    def lineward() -> object:
+        return verifier.verify(raw, trust_root) if ours else verifier.check(raw, trust_root)
+
+    pairs = [(seconds(library, 1), seconds(lineward, 1)) for _ in range(CALLS)]
+    one, two = (statistics.quantiles(times, n=4)[0] * 1000 for times in zip(*pairs, strict=True))
+    print(
+        f"{name:<34} {len(raw):>7} B  bare sigstore-python {one:6.2f} ms  lineward {two:6.2f} ms  ratio {two / one:.2f}"
+    )
+
+
+def bundles() -> None:
+    private = PrivateSigstore()
+    said = statement.build(Statement("d", Digest.parse(MANIFEST), DATASET_PROVENANCE, PREDICATE))
+    root = dumps(private.trusted_root()).decode()
+    identity = ("data-team@example.org", "https://issuer.example")
+    compare("Rekor v2, dataset provenance", dumps(private.sign(said)), root, identity, ours=True)
+    case = vectors_folder() / "sigstore-conformance" / "bundle-verify" / "happy-path-intoto-in-dsse-v3"
+    if not case.is_dir():
+        print("Rekor v1, public-good root: skipped, the conformance vectors are not here")
+        return
+    raw = (case / "bundle.sigstore.json").read_bytes()
+    compare("Rekor v1, public-good root", raw, embedded_root(), signer(raw), ours=False)
+
+
+def signer(raw: bytes) -> tuple[str, str]:
+    """Subject and issuer of a bundle's certificate."""
+    found = SigstoreVerifier().check(raw, trustroot.make("r", embedded_root())).signer
+    return found.subject, found.issuer
+
+
+def decisions() -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    dataset: DatasetVersion = a_dataset()
+    constraints = {
+        "licenses": ["CC-BY-4.0"],
+        "classifications": ["internal"],
+        "purposes": ["credit-scoring"],
+        "consent": "Required",
+        "codeCommit": "Required",
+    }
+    plain = a_policy()
+    strict = a_policy(require=[{"predicateType": DATASET_PROVENANCE, "maxAge": "8760h", "constraints": constraints}])
+    evidence = [an_evidence()]
+    for name, policy in (("no constraint", plain), ("age and five constraints", strict)):
+        cost = min(seconds(lambda policy=policy: judge(dataset, evidence, policy, (), now), 5000) for _ in range(5))
+        print(f"cached decision, {name:<27} {cost * 1e6:5.1f} us")
+
+
+def huge() -> None:
+    raw = b'{"dsseEnvelope":{"payload":"' + base64.b64encode(bytes(45_000_000)) + b'"}}'
+    verifier, root = SigstoreVerifier(), trustroot.make("r", "{}")
+
+    def refuse() -> None:
+        with contextlib.suppress(LinewardError):
+            verifier.verify(raw, root)
+
+    print(f"refusing a bundle of {len(raw) / 1e6:.0f} MB            {seconds(refuse, 10) * 1000:5.2f} ms")
+
+
+def imports() -> None:
+    for name, code in ROLES.items():
+        script = f"import time\n{code}\nstatus = open('/proc/self/status').read()\n"
+        script += "print(time.process_time(), status.split('VmRSS:')[1].split()[0])"
+        found = [
+            subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+            for _ in range(5)
+        ]
+        cpu, memory = (statistics.median(float(run[i]) for run in found) for i in (0, 1))
+        print(f"import {name:<26} {cpu:5.2f} s CPU  {memory / 1024:5.0f} MiB")
+
+
+if __name__ == "__main__":
+    bundles()
+    decisions()
+    huge()
+    imports()
+    print(f"peak memory of this run {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
