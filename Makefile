@@ -37,6 +37,15 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 	$(BIN)/python -m e2e.tools build helm
 	$(BIN)/python -m pytest tests
 
+test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
+	$(BIN)/python tests/native/check_native.py
+
+RUNS ?= 1000000
+fuzz: $(STAMP) ## fuzz the manifest and proof readers (RUNS=1000000)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	mkdir -p out/fuzz && rm -rf out/fuzz/vectors && cp -r tests/format_goldens/manifest-v1 out/fuzz/vectors && find out/fuzz -size +20k -delete
+	cd out && LINEWARD_ENGINE=python ../$(BIN)/python ../tests/fuzz/fuzz_manifest.py -runs=$(RUNS) -max_len=4096 fuzz
+
 bench: $(STAMP) ## speed, as ratios beside something bare
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
 
@@ -87,4 +96,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs
+.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs test-native fuzz

@@ -1,0 +1,163 @@
+/* The least that hashing a set can cost here: plain C, threads that claim files, pread, the same SHA-256 kernel, digests
+ * thrown away. No checks for change, no order, no manifest. Prints files, bytes and seconds as JSON. */
+#define _GNU_SOURCE
+#include "../core/lineward/native/files.h"
+#include "../core/lineward/native/listing.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PIECE ((size_t)128 * 1024)
+#define CHUNK ((uint64_t)8 * 1024 * 1024)
+
+struct set {
+    struct file_name *files;
+    size_t count, room;
+};
+
+struct part {
+    int fd;
+    uint64_t offset, length;
+};
+
+static struct set all;
+static struct part *parts;
+static size_t part_count, next;
+static int by_parts;
+
+static void walk(int fd)
+{
+    struct listing listed;
+    if (listing_read(fd, &listed))
+        exit(1);
+    for (size_t i = 0; i < listed.count; i++) {
+        if (listed.items[i].kind == 'd') {
+            int below = openat(fd, listed.items[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (below < 0)
+                exit(1);
+            walk(below);
+        } else {
+            if (all.count == all.room) {
+                all.room = all.room ? 2 * all.room : 4096;
+                all.files = realloc(all.files, all.room * sizeof *all.files);
+            }
+            all.files[all.count++] = (struct file_name){fd, strdup(listed.items[i].name)};
+        }
+    }
+    listing_free(&listed);
+}
+
+struct job {
+    int fd;
+    uint64_t at, end, length;
+    uint8_t *buffer;
+};
+
+static uint64_t bytes;
+
+static int refill(void *context, struct lane *lane)
+{
+    struct job *job = (struct job *)context + lane->slot;
+    size_t have;
+    if (job->fd < 0 || job->at == job->end) {
+        if (job->fd >= 0 && !by_parts)
+            close(job->fd);
+        job->fd = -1;
+        size_t i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+        if (i >= (by_parts ? part_count : all.count))
+            return 0;
+        sha256_start(lane->state);
+        if (by_parts) {
+            *job = (struct job){parts[i].fd, parts[i].offset, parts[i].offset + parts[i].length, parts[i].length, job->buffer};
+        } else {
+            /* A short read is the end: no call to ask for the size. */
+            *job = (struct job){openat(all.files[i].directory, all.files[i].name, O_RDONLY), 0, 0, 0, job->buffer};
+            have = 0;
+            for (;;) {
+                ssize_t got = pread(job->fd, job->buffer + have, PIECE - have, (off_t)have);
+                if (got <= 0)
+                    break;
+                have += (size_t)got;
+                if (have < PIECE && got < (ssize_t)PIECE)
+                    break;
+            }
+            job->at = job->end = job->length = have;
+            __atomic_fetch_add(&bytes, have, __ATOMIC_RELAXED);
+            have += sha256_pad(job->buffer + have, have, have);
+            lane->data = job->buffer;
+            lane->blocks = have / SHA256_BLOCK;
+            return 1;
+        }
+    }
+    have = job->end - job->at < PIECE ? (size_t)(job->end - job->at) : PIECE;
+    if (pread(job->fd, job->buffer, have, (off_t)job->at) != (ssize_t)have)
+        exit(1);
+    job->at += have;
+    __atomic_fetch_add(&bytes, have, __ATOMIC_RELAXED);
+    if (job->at == job->end)
+        have += sha256_pad(job->buffer + have, have, job->length);
+    lane->data = job->buffer;
+    lane->blocks = have / SHA256_BLOCK;
+    return 1;
+}
+
+static void *work(void *kernel)
+{
+    struct job jobs[MAX_LANES];
+    for (int i = 0; i < MAX_LANES; i++)
+        jobs[i] = (struct job){-1, 0, 0, 0, malloc(PIECE + 128)};
+    sha256_run(kernel, MAX_LANES, refill, jobs);
+    return NULL;
+}
+
+/* Sets of large files are cut into chunks as the engine cuts them; sets of small ones are read whole. */
+static void cut(void)
+{
+    struct stat found;
+    if (!all.count || fstatat(all.files[0].directory, all.files[0].name, &found, 0) || found.st_size <= (off_t)PIECE)
+        return;
+    by_parts = 1;
+    size_t room = 0;
+    for (size_t i = 0; i < all.count; i++) {
+        int fd = openat(all.files[i].directory, all.files[i].name, O_RDONLY);
+        if (fd < 0 || fstat(fd, &found))
+            exit(1);
+        for (uint64_t at = 0; at < (uint64_t)found.st_size; at += CHUNK) {
+            if (part_count == room) {
+                room = room ? 2 * room : 4096;
+                parts = realloc(parts, room * sizeof *parts);
+            }
+            uint64_t rest = (uint64_t)found.st_size - at;
+            parts[part_count++] = (struct part){fd, at, rest < CHUNK ? rest : CHUNK};
+        }
+    }
+}
+
+int main(int count, char **arguments)
+{
+    struct timespec start, end;
+    if (count != 3)
+        return 64;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    int top = open(arguments[1], O_RDONLY | O_DIRECTORY), threads = atoi(arguments[2]);
+    pthread_t ids[64];
+    if (top < 0 || threads < 1 || threads > 64)
+        return 1;
+    walk(top);
+    cut();
+    const struct sha256_kernel *kernel = sha256_choose(NULL);
+    for (int i = 0; i < threads; i++)
+        pthread_create(&ids[i], NULL, work, (void *)(uintptr_t)kernel);
+    for (int i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    printf("{\"files\": %zu, \"bytes\": %llu, \"seconds\": %.6f}\n", all.count, (unsigned long long)bytes, seconds);
+    return 0;
+}
