@@ -100,7 +100,8 @@ def render(refusal: Refusal, pod: Pod) -> str:
     what = describe(found.identity) if found else ""
     where = f'volume "{refusal.volume}"{f" ({what})" if what else ""}: ' if refusal.volume else ""
     head = f"[lineward] {where}{refusal.reason.value}: "
-    tail = f". {refusal.reason.next_step}. See {refusal.reason.docs}"
+    step = refusal.reason.next_step
+    tail = f". {step[:1].upper()}{step[1:]}. See {refusal.reason.docs}"
     room = MAX_MESSAGE - len(head) - len(tail)
     message = refusal.message if len(refusal.message) <= room else f"{refusal.message[: max(0, room - 3)]}..."
     return f"{head}{message}{tail}"

@@ -17,6 +17,9 @@ from lineward.domain.world import Bounds
 _WRITERS: Mapping[str, Callable[[Decimal], str]] = {"cpu": quantity.cpu, "memory": quantity.memory}
 """Only these two: never GPUs, huge pages or ephemeral storage."""
 
+CPU_LIMIT = Decimal("0.1")
+"""The sidecar's limit where it must have one: under 10m an interpreter takes half a minute to start, and to stop."""
+
 _Amounts = dict[str, Decimal]
 
 
@@ -37,10 +40,10 @@ def of_sidecar(spec: Mapping[str, Any], bounds: Bounds, settings: Settings) -> d
     requests = _amounts(settings.sidecar_requests)
     limits = _amounts(settings.sidecar_limits)
     if _guaranteed(spec):
-        both = {name: limits.get(name, requests.get(name, Decimal(0))) for name in _WRITERS}
+        both = {**requests, "cpu": CPU_LIMIT, **limits}
         return _written(both, both, bounds)
-    for name in _sum(spec, "limits", only_if_all=True).keys() - limits.keys():
-        limits[name] = requests.get(name, Decimal(0))
+    if "cpu" in _sum(spec, "limits", only_if_all=True):
+        limits.setdefault("cpu", CPU_LIMIT)
     return _written(requests, limits, bounds)
 
 

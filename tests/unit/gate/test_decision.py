@@ -74,7 +74,9 @@ def test_enforce_denies_what_nobody_vouches_for() -> None:
     assert (decision.allowed, reasons(decision.denials)) == (False, [Reason.UNVOUCHED])
     message = render(decision.denials[0], podspec.parse(a_pod()))
     assert message.startswith('[lineward] volume "data" (claim credit): Unvouched: no DatasetVersion in namespace ml')
-    assert message.endswith(f". {Reason.UNVOUCHED.next_step}. See {Reason.UNVOUCHED.docs}")
+    assert message.endswith(
+        f". Attest the volume's data: lineward attest DIR --pvc CLAIM, then kubectl apply. See {Reason.UNVOUCHED.docs}"
+    )
 
 
 def test_a_message_is_never_longer_than_a_screen() -> None:

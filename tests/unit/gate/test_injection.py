@@ -167,6 +167,7 @@ def test_a_guaranteed_pod_stays_guaranteed() -> None:
     for container in mutated(with_resources(both))["spec"]["initContainers"]:
         assert container["resources"]["requests"] == container["resources"]["limits"]
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    assert sidecar(mutated(with_resources(both)))["resources"]["limits"] == {"cpu": "100m", "memory": "128Mi"}
 
 
 def test_under_pod_level_resources_ours_ask_for_nothing() -> None:
@@ -176,7 +177,8 @@ def test_under_pod_level_resources_ours_ask_for_nothing() -> None:
 
 def test_the_sidecar_has_the_limits_that_a_quota_may_ask_for() -> None:
     limited = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
-    assert set(sidecar(mutated(with_resources(limited)))["resources"]["limits"]) == {"cpu", "memory"}
+    resources = sidecar(mutated(with_resources(limited)))["resources"]
+    assert resources == {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "100m", "memory": "128Mi"}}
 
 
 def test_limit_ranges_are_met() -> None:
