@@ -53,6 +53,10 @@ _PRAGMAS = (
     "PRAGMA busy_timeout=5000",
 )
 """recursive_triggers makes INSERT OR REPLACE fire the DELETE trigger too (https://sqlite.org/lang_conflict.html)."""
+_OF_RUN = """seq IN (
+  SELECT seq FROM entries WHERE run = ? AND run != ''
+  UNION SELECT seq FROM entries WHERE parent = ? AND parent != '')"""
+"""The inequalities let SQLite use the partial indices (https://sqlite.org/partialindex.html)."""
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -214,7 +218,7 @@ class Reader:
             wanted.append("namespace = ?")
             values.append(query.namespace)
         if query.run:
-            wanted.append("(run = ? OR parent = ?)")
+            wanted.append(_OF_RUN)
             values += [query.run, query.run]
         rows = self._connection.execute(
             f"SELECT seq, bytes, leaf FROM entries WHERE {' AND '.join(wanted)} ORDER BY seq LIMIT ?",  # noqa: S608
