@@ -17,27 +17,34 @@ from e2e.support.release import NAMESPACE as OWN
 from e2e.support.storage import Storage
 
 CLAIM = "data-lineward-ledger-0"
-KEPT: dict[str, Any] = {"ledger": {"persistence": {"enabled": True}}}
+KEPT: dict[str, Any] = {"ledger": {"persistence": {"enabled": True}}, "webhook": {"replicas": 1}}
 CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 LEFT_BY_HOOK = "serviceaccount,configmap,role,rolebinding,job"
 
 
-@pytest.fixture
-def lineward(target: setup.Target, release: Release) -> Iterator[Release]:
-    """The release, with a volume for its ledger; put back as the other tests have it."""
+@pytest.fixture(scope="module")
+def prepared(target: setup.Target, release: Release) -> Iterator[Release]:
+    """Lineward uninstalled, a volume for its ledger, and an object; all put back as the other tests have it."""
     release.uninstall()
     node = target.kubectl.items("nodes")[0]["metadata"]["name"]
     storage = Storage(target.kubectl, node, f"{target.disk}/{OWN}", setup.TRAINER, OWN)
     target.kubectl.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (OWN, GUARDED)))
     storage.start()
     storage.claim(CLAIM, {})
-    release.install([GUARDED], target.build, KEPT)
+    target.kubectl.apply(_dataset())
     yield release
     release.uninstall()
     release.own.delete("pvc", CLAIM)
     target.kubectl.delete("pv", f"{OWN}-{CLAIM}")
-    target.kubectl.delete("datasetversion", "--namespace", GUARDED, "--all")
+    target.kubectl.within(GUARDED).delete("datasetversion", "german-credit-1.0.0")
     release.install([GUARDED], target.build)
+
+
+@pytest.fixture
+def lineward(target: setup.Target, prepared: Release) -> Release:
+    """The release, installed and keeping its ledger."""
+    prepared.install([GUARDED], target.build, KEPT)
+    return prepared
 
 
 def sleeper(name: str) -> Object:
@@ -85,27 +92,25 @@ def _dataset() -> Object:
     return found
 
 
-def test_nothing_is_blocked_before_the_gate_works(target: setup.Target, lineward: Release) -> None:
-    lineward.uninstall()
+def test_nothing_is_blocked_before_the_gate_works(target: setup.Target, prepared: Release) -> None:
     values = {
         "namespaces": [GUARDED],
         "image": {"registry": "lineward.local", "tag": "dev"},
         "operator": {"image": {"repository": "missing"}},
         **KEPT,
     }
-    flags = ["--namespace", OWN, "--values", "-"]
-    lineward.run("install", NAME, str(CHART), *flags, stdin=json.dumps(values))
-    wait_for("webhook pods", lambda: lineward.own.items("pods", "-l", "app.kubernetes.io/component=webhook"), 60)
+    prepared.run("install", NAME, str(CHART), "--namespace", OWN, "--values", "-", stdin=json.dumps(values))
+    wait_for("webhook pods", lambda: prepared.own.items("pods", "-l", "app.kubernetes.io/component=webhook"), 60)
     assert registered(target.kubectl) == []
     assert pods_are_admitted(target.kubectl)
-    lineward.install([GUARDED], target.build, KEPT)
+    prepared.install([GUARDED], target.build, KEPT)
     assert len(registered(target.kubectl)) == len(CONFIGURATIONS)
     assert pods_are_admitted(target.kubectl)
 
 
 def test_an_upgrade_reaches_the_webhooks(target: setup.Target, lineward: Release) -> None:
     secret = lineward.own.get("secret", "lineward-webhook-tls")["data"]
-    lineward.install([GUARDED], target.build, {**KEPT, "webhook": {"timeoutSeconds": 4}})
+    lineward.install([GUARDED], target.build, {**KEPT, "webhook": {"replicas": 1, "timeoutSeconds": 4}})
     wait_for(
         "the new timeout",
         lambda: all(found["webhooks"][0]["timeoutSeconds"] == 4 for found in registered(target.kubectl)),
@@ -115,19 +120,17 @@ def test_an_upgrade_reaches_the_webhooks(target: setup.Target, lineward: Release
     assert pods_are_admitted(target.kubectl)
 
 
-def test_uninstalling_blocks_nothing_and_keeps_what_is_of_value(target: setup.Target, lineward: Release) -> None:
-    lineward.kubectl.apply(_dataset())
+def test_uninstalling_blocks_nothing_and_keeps_what_is_of_value(lineward: Release) -> None:
     claim = lineward.own.get("pvc", CLAIM)
     lineward.uninstall()
     assert_gone_but_kept(lineward, claim)
-    lineward.install([GUARDED], target.build, KEPT)
-    assert lineward.own.get("pvc", CLAIM)["metadata"]["uid"] == claim["metadata"]["uid"]
 
 
-def test_uninstalling_works_when_everything_is_dead(target: setup.Target, lineward: Release) -> None:
-    lineward.kubectl.apply(_dataset())
+def test_uninstalling_works_when_all_is_dead_or_gone(target: setup.Target, lineward: Release) -> None:
     claim = lineward.own.get("pvc", CLAIM)
-    lineward.own("scale", "deployment", "lineward-webhook", "lineward-operator", "--replicas=0")
+    lineward.own("scale", "deployment", "lineward-webhook", "--replicas=0")
+    lineward.own.delete("deployment", "lineward-operator")
+    target.kubectl.delete("mutatingwebhookconfiguration", NAME)
     chosen = "app.kubernetes.io/component in (webhook,operator)"
     wait_for("Lineward gone", lambda: not lineward.own.items("pods", "-l", chosen), 120)
     assert not pods_are_admitted(target.kubectl)
@@ -135,18 +138,7 @@ def test_uninstalling_works_when_everything_is_dead(target: setup.Target, linewa
     assert_gone_but_kept(lineward, claim)
 
 
-def test_uninstalling_works_when_parts_are_gone_already(target: setup.Target, lineward: Release) -> None:
-    lineward.kubectl.apply(_dataset())
-    claim = lineward.own.get("pvc", CLAIM)
-    lineward.own.delete("deployment", "lineward-operator")
-    for kind in CONFIGURATIONS:
-        target.kubectl.delete(kind, NAME)
-    lineward.uninstall()
-    assert_gone_but_kept(lineward, claim)
-
-
 def test_deleting_the_namespace_takes_the_gate_along(target: setup.Target, lineward: Release) -> None:
-    lineward.kubectl.apply(_dataset())
     target.kubectl.delete("namespace", OWN)
     wait_for("the gate gone", lambda: not registered(target.kubectl), 60)
     assert pods_are_admitted(target.kubectl)
