@@ -39,6 +39,8 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 
 test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
 	$(BIN)/python tests/native/check_native.py
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	LINEWARD_TOOLS=require $(BIN)/python -m pytest tests/manifest/test_oracle.py
 
 RUNS ?= 1000000
 fuzz: $(STAMP) ## fuzz the manifest and proof readers (RUNS=1000000)
