@@ -52,9 +52,6 @@ class Still:
     def around(self, _namespace: str, _pod: Pod) -> World:
         return self._world
 
-    def expect(self, _pod: Any) -> None:
-        return
-
 
 def bare() -> web.Application:
     async def echo(request: web.Request) -> web.Response:

@@ -23,12 +23,10 @@ from lineward_webhook.census import PodFacts
 from lineward_webhook.evidence import EvidenceStore
 from lineward_webhook.kinds import Broken
 from lineward_webhook.reflector import Reflector
-from lineward_webhook.table import Index, Key, Table, key_of
+from lineward_webhook.table import Index, Key, Table
 
 MAX_AGE = 300.0
 """Seconds without a word from the API server after which the caches count as stale."""
-EXPECT_SECONDS = 10.0
-"""How long an admitted pod counts that the watch has not shown; something after us may have refused it."""
 PRUNE_SECONDS = 300.0
 OURS = "/apis/lineward.dev/v1alpha1"
 
@@ -108,18 +106,6 @@ class Cache:
             protected_readers={claim: self._readers.get((namespace, claim)) for claim in claims},
             bounds=kinds.merged(self._by_namespace.get(namespace)),
         )
-
-    def expect(self, pod: Mapping[str, Any]) -> None:
-        """Count a pod that was just admitted until the watch shows it, or does not: two may be asked for at once."""
-        key = key_of(pod)
-        facts = census.facts(pod)
-        if key not in self._pods.rows and facts and (facts.writes or facts.reads):
-            self._pod_changed(key, facts)
-            asyncio.get_running_loop().call_later(EXPECT_SECONDS, self._expected, key)
-
-    def _expected(self, key: Key) -> None:
-        if key not in self._pods.rows:
-            self._pod_changed(key, None)
 
     def _broken(self, namespace: str, annotations: Mapping[str, str]) -> dict[str, str]:
         chosen = (chosen_names(annotations.get(DATASETS_ANNOTATION, "")) or {}).values()

@@ -1,7 +1,7 @@
 """AdmissionReview v1, in and out: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 
 Turns a review into the domain's values, asks, and writes the answer. Pure but for the cache that it reads and the
-counters that it moves. Nothing is written; a dry run is not even remembered.
+counters that it moves; dry-run or not makes no difference, since nothing is written.
 """
 
 from __future__ import annotations
@@ -46,10 +46,6 @@ class Surroundings(Protocol):
         """What a decision on the pod needs to know."""
         ...
 
-    def expect(self, pod: Mapping[str, Any]) -> None:
-        """Hear of a pod that was admitted and is about to exist."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -62,7 +58,6 @@ class Request:
     subresource: str
     pod: Mapping[str, Any]
     old: Mapping[str, Any] | None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,6 @@ def parse(body: bytes) -> Request:
             subresource=_text(request.get("subResource", "")),
             pod=_mapping(request.get("object") or {}),
             old=_mapping(request["oldObject"]) if request.get("oldObject") else None,
-            dry_run=request.get("dryRun") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(Reason.REQUEST_INVALID, f"{type(error).__name__}: {error}"[:200]) from error
@@ -130,8 +124,6 @@ def validate(request: Request, cluster: Surroundings, settings: Settings) -> Ans
     denials = decision.denials
     if not denials and (objection := conformity.objection(request.pod, decision.injection, settings)):
         denials = (objection,)
-    if not denials and not request.dry_run:
-        cluster.expect(_named(request))
     return Answer(denials, decision.warnings, decision.recorded, pod, mode=_mode(decision), audit=_audit(decision))
 
 
@@ -197,12 +189,6 @@ def _decide(request: Request, cluster: Surroundings, settings: Settings) -> tupl
         raise InvalidInputError(Reason.REQUEST_INVALID, f"CREATE of pods/{request.subresource[:63]} is not ours")
     pod = without_ours(podspec.parse(request.pod))
     return pod, decide(pod, cluster.around(request.namespace, pod), settings)
-
-
-def _named(request: Request) -> Json:
-    """The pod with the namespace and name it will have; the API server leaves the namespace to the request."""
-    meta = {**request.pod["metadata"], "namespace": request.namespace}
-    return {**request.pod, "metadata": {**meta, "name": meta.get("name") or request.uid}}
 
 
 def _updated(request: Request) -> Answer:

@@ -27,7 +27,6 @@ from tests.unit.gate.pods import SETTINGS, a_pod, a_world, mutated, with_change
 
 from lineward.domain.evidence import TrustRoot
 from lineward.domain.reasons import Reason
-from lineward_webhook import cache as caches
 from lineward_webhook import reflector
 from lineward_webhook import review as reviews
 from lineward_webhook.cache import OURS, Cache
@@ -72,10 +71,10 @@ async def a_cluster() -> FakeApi:
 def asked(cache: Cache, pod: Json | None = None) -> tuple[list[Reason], Json]:
     """Reasons for refusing a pod, and the pod after the mutating pass."""
     pod = pod or a_pod()
-    request = reviews.parse(json.dumps(review(pod, dryRun=True)).encode())
+    request = reviews.parse(json.dumps(review(pod)).encode())
     for operation in reviews.mutate(request, cache, SETTINGS).patch:
         pod = {**pod, "spec": {**pod["spec"], operation["path"].removeprefix("/spec/"): operation["value"]}}
-    request = reviews.parse(json.dumps(review(pod, dryRun=True)).encode())
+    request = reviews.parse(json.dumps(review(pod)).encode())
     return [denial.reason for denial in reviews.validate(request, cache, SETTINGS).denials], pod
 
 
@@ -148,39 +147,6 @@ async def test_the_census_sees_writers_and_readers() -> None:
         await becomes(cache)
         await api.delete(f"{OURS}/provenancepolicies", "training")
         await becomes(cache, Reason.DATA_WRITABLE)
-
-
-def named(pod: Json, name: str) -> Json:
-    return {**pod, "metadata": {**pod["metadata"], "name": name}}
-
-
-def validated(cache: Cache, pod: Json, *, dry_run: bool = False) -> list[Reason]:
-    request = reviews.parse(json.dumps(review(pod, dryRun=dry_run)).encode())
-    return [denial.reason for denial in reviews.validate(request, cache, SETTINGS).denials]
-
-
-async def test_two_that_are_asked_for_at_once_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caches, "EXPECT_SECONDS", 0.1)
-    free = copy.deepcopy(POLICY["spec"])
-    free["match"]["pods"] = {"matchLabels": {"batch.kubernetes.io/job-name": "train"}}
-    free["volumes"] = {"outputs": [{"persistentVolumeClaim": {"name": "model-out"}}]}
-    api = await a_cluster()
-    await api.put(f"{OURS}/provenancepolicies", "training", spec=free)
-    writer = named(with_change(lambda p: p["metadata"].update(labels={})), "writer")
-    reader = named(mutated(a_pod()), "reader")
-    async with cached(api) as cache:
-        assert validated(cache, reader, dry_run=True) == []
-        assert validated(cache, writer, dry_run=True) == []
-        assert validated(cache, reader) == []
-        assert validated(cache, writer) == [Reason.DATA_WRITABLE]
-        await until(lambda: validated(cache, writer, dry_run=True) == [])
-        assert validated(cache, writer) == []
-        assert validated(cache, reader) == [Reason.DATA_WRITABLE]
-        await api.put("/api/v1/pods", "writer", "ml", spec=writer["spec"])
-        await asyncio.sleep(0.3)
-        assert validated(cache, reader) == [Reason.DATA_WRITABLE]
-        await api.delete("/api/v1/pods", "writer", "ml")
-        await until(lambda: validated(cache, reader, dry_run=True) == [])
 
 
 async def test_a_pod_that_cannot_be_read_counts_as_a_writer() -> None:

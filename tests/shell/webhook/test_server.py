@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +45,6 @@ class Known:
 
     def around(self, namespace: str, pod: Pod) -> World:  # noqa: ARG002
         return self.world
-
-    def expect(self, pod: Mapping[str, Any]) -> None:  # noqa: ARG002
-        return
 
 
 class Failing(Known):
