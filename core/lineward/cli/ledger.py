@@ -124,7 +124,7 @@ def _entry_row(entry: dict[str, Any]) -> Row:
     if entry["kind"] == "lineage":
         says = " ".join(_words(body, "eventType"))
     else:
-        says = ": ".join(_words(body, "phase", "verdict", "reason", "message"))
+        says = ": ".join(dict.fromkeys(_words(body, "phase", "verdict", "reason", "message")))
     return (*(_clean(entry[name]) for name in ("seq", "at", "kind", "trust", "subject")), _clean(says))
 
 
