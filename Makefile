@@ -65,6 +65,12 @@ sigstore: $(STAMP) ## start a private Sigstore on loopback (docs/contributing/pr
 sigstore-down: $(STAMP) ## stop it; its keys stay
 	$(BIN)/python -m e2e.sigstore down
 
+FUZZ ?= bundle statement provenance policy version
+
+fuzz-evidence: $(STAMP) ## fuzz the evidence verifier and its parsers (FUZZ=bundle RUNS=100000 for less)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	set -e; for target in $(FUZZ); do PYTHONPATH=. $(BIN)/python -m tests.fuzz $$target -runs=$(RUNS); done
+
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -98,4 +104,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs test-native fuzz
+.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs test-native fuzz fuzz-evidence

@@ -45,18 +45,24 @@ def read_all(path: str | Path, reason: Reason = Reason.REQUEST_INVALID) -> list[
     try:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_FILE + 1)
-        if len(raw) > MAX_FILE:
-            raise InvalidInputError(reason, f"{path} is larger than {MAX_FILE} bytes")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, _BASE)):
-            raise InvalidInputError(reason, f"{path} has aliases, which are not read")
-        found = [item for item in yaml.load_all(raw, _Loader) if item is not None]
     except OSError as error:
         raise InvalidInputError(reason, f"{path}: {error.strerror}") from error
+    return parse_all(raw, str(path), reason)
+
+
+def parse_all(raw: bytes, name: str, reason: Reason = Reason.REQUEST_INVALID) -> list[dict[str, Any]]:
+    """Every object of YAML or JSON text. Raises as `read_all` does, with `name` in the message."""
+    if len(raw) > MAX_FILE:
+        raise InvalidInputError(reason, f"{name} is larger than {MAX_FILE} bytes")
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, _BASE)):
+            raise InvalidInputError(reason, f"{name} has aliases, which are not read")
+        found = [item for item in yaml.load_all(raw, _Loader) if item is not None]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInputError(reason, f"{path} is not YAML or JSON: {' '.join(str(error).split())}"[:300]) from error
+        raise InvalidInputError(reason, f"{name} is not YAML or JSON: {' '.join(str(error).split())}"[:300]) from error
     objects = [item for document in found for item in _items(document)]
-    if not all(isinstance(item, dict) for item in objects):
-        raise InvalidInputError(reason, f"{path} holds something that is no object")
+    if not all(isinstance(item, dict) and all(isinstance(key, str) for key in item) for item in objects):
+        raise InvalidInputError(reason, f"{name} holds something that is no object")
     return objects
 
 
