@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable, Sequence
 
-from lineward.adapters.files_shard import Shard
-from lineward.cli import manifest_file, manifest_proof, manifest_tree
 from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
-Command = Callable[[argparse.Namespace], int]
-
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command; exit codes: 0 equal or done, 1 differs, 2 could not tell, 64 usage."""
     arguments = _parser(prog).parse_args(argv)
-    command: Command = arguments.command
+    module, function = arguments.command
+    command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
     return command(arguments)
 
 
 def _parser(prog: str) -> Parser:
     parser = Parser(prog, description="A manifest lists what is in a folder; one root digest stands for all of it.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    _create(_command(commands, "create", "hash a folder and write its manifest", manifest_tree.create))
-    _verify(_command(commands, "verify", "compare a folder with a root or a manifest", manifest_tree.verify))
-    _merge(_command(commands, "merge", "make one manifest from all shards of a folder", manifest_file.merge))
-    _show(_command(commands, "show", "check a manifest file and print what it says", manifest_file.show))
-    _diff(_command(commands, "diff", "list what differs between two manifests", manifest_file.diff))
-    _prove(_command(commands, "prove", "prove that a file or folder is part of a set", manifest_proof.prove))
-    _check(_command(commands, "check-proof", "check a proof against a signed root", manifest_proof.check_proof))
+    _create(_command(commands, "create", "hash a folder and write its manifest", "tree"))
+    _verify(_command(commands, "verify", "compare a folder with a root or a manifest", "tree"))
+    _merge(_command(commands, "merge", "make one manifest from all shards of a folder", "file"))
+    _show(_command(commands, "show", "check a manifest file and print what it says", "file"))
+    _diff(_command(commands, "diff", "list what differs between two manifests", "file"))
+    _prove(_command(commands, "prove", "prove that a file or folder is part of a set", "proof"))
+    _check(_command(commands, "check-proof", "check a proof against a signed root", "proof"))
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str, command: Command) -> Parser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str, module: str) -> Parser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command = (f"lineward.cli.manifest_{module}", name.replace("-", "_"))  # imported only if it is the one
     parser.set_defaults(command=command, parser=parser)
     parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
     return parser
@@ -92,12 +91,9 @@ def _merge(parser: Parser) -> None:
     parser.add_argument("--out", metavar="FILE", help="where to write the manifest")
 
 
-def _shard(text: str) -> Shard:
+def _shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
-    try:
-        return Shard(_count(number), _count(count))
-    except InvalidInputError as error:
-        raise argparse.ArgumentTypeError(error.message) from error
+    return _count(number), _positive(count)
 
 
 def _show(parser: Parser) -> None:

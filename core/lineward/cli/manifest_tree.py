@@ -16,7 +16,6 @@ from lineward.adapters.files import Comparison, Outcome, create_manifest, verify
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_recall import Journal
 from lineward.adapters.files_sample import Sampling
-from lineward.adapters.files_shard import create_shard
 from lineward.cli import exits
 from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
 from lineward.domain.changes import Change
@@ -59,13 +58,20 @@ def create(arguments: argparse.Namespace) -> int:
 def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
     if not arguments.out or arguments.journal or arguments.cache:
         arguments.parser.error("--shard needs --out, and takes neither --journal nor --cache")
+    from lineward.adapters.files_shard import Shard, create_shard  # noqa: PLC0415 - start-up is not to pay for it
+
+    try:
+        part = Shard(*arguments.shard)
+    except InvalidInputError as error:
+        arguments.parser.error(error.message)
+        raise
     with (
         _output(arguments) as out,
         Engine(parameters, arguments.workers, progress_to(arguments.progress)) as engine,
     ):
-        files, size = create_shard(Path(arguments.folder), arguments.shard, cast("BinaryIO", out), engine)
+        files, size = create_shard(Path(arguments.folder), part, cast("BinaryIO", out), engine)
     end_progress(arguments.progress)
-    shard = f"{arguments.shard.number}/{arguments.shard.count}"
+    shard = f"{part.number}/{part.count}"
     show(
         {"shard": shard, "files": files, "bytes": size},
         [("shard", shard), ("whole files", str(files)), ("their bytes", size_text(size))],
