@@ -62,8 +62,12 @@ _log = logging.getLogger(__name__)
 
 
 def note(world: World, resource: Resource, obj: Json, *, gone: bool) -> None:
-    """Take note of an object's state, and have it looked at."""
-    HANDLERS[resource][0](world, obj, gone=gone)
+    """Take note of an object's state, and have it looked at; one that cannot be read stops nobody else."""
+    try:
+        HANDLERS[resource][0](world, obj, gone=gone)
+    except Exception:  # noqa: BLE001 - whatever a tenant wrote
+        _log.exception("cannot read an object", extra={"kind": resource.plural, "object": "/".join(identity(obj))})
+        return
     if resource is PODS:
         if obj["metadata"]["uid"] in world.pods:
             world.queue.add(Key(PODS.plural, obj["metadata"]["namespace"], obj["metadata"]["uid"]))

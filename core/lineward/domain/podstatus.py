@@ -28,6 +28,8 @@ OWN_ENV = "LINEWARD_"
 ENDED = frozenset({"Succeeded", "Failed"})
 BUILT_IN = {"Job": "batch/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
 """API versions of Kubernetes' own controllers, for pods whose owner references were changed after admission."""
+MESSAGE_BYTES = 12 * 1024
+"""Bytes of termination messages that the kubelet keeps for one pod (MaxPodTerminationMessageLogLength)."""
 MAX_MESSAGE = 300
 """Characters of one message for people (DESIGN section 7)."""
 
@@ -176,7 +178,7 @@ def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:
         return _unknown(base, Reason.NO_VERDICT, f"the pod ended before {VERIFY} did", plan)
     code = int(ended["exitCode"])
     try:
-        found = verdicts.decode(str(ended.get("message") or ""))
+        found = _read(str(ended.get("message") or ""), _room(pod["spec"]))
     except InvalidInputError:
         cause = f" ({ended['reason']})" if ended.get("reason") else ""
         reason = Reason.VERIFY_CRASHED if code else Reason.NO_VERDICT
@@ -191,6 +193,18 @@ def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:
         message=found.message[:MAX_MESSAGE],
         volumes=tuple(_with_plan(volume, found) for volume in plan.volumes),
     )
+
+
+def _read(message: str, room: int) -> PodVerdict:
+    """The verdict in a termination message, also where the kubelet cut it for want of room."""
+    cut = room < verdicts.MAX_BYTES and len(message.encode()) >= room
+    return verdicts.decode_cut(message) if cut else verdicts.decode(message)
+
+
+def _room(spec: Json) -> int:
+    """Bytes that the kubelet keeps of each message: containers of all kinds share them (status_manager.go)."""
+    kinds = ("containers", "initContainers", "ephemeralContainers")
+    return MESSAGE_BYTES // max(1, sum(len(spec.get(kind) or ()) for kind in kinds))
 
 
 def contradiction(found: PodVerdict, code: int, plan: Plan) -> str:

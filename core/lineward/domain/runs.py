@@ -138,7 +138,7 @@ def conditions(judgement: Judgement, pods: int) -> tuple[Condition, ...]:
         judgement.verdict or Verdict.UNKNOWN, Status.UNKNOWN
     )
     agreement = (
-        Condition(Type.AGREEMENT, Status.TRUE, message=f"{pods} pods")
+        Condition(Type.AGREEMENT, Status.TRUE, message=f"{pods} pod{'' if pods == 1 else 's'}")
         if judgement.agreement
         else Condition(Type.AGREEMENT, Status.FALSE, Reason.RANKS_DISAGREE, "pods read different roots")
     )

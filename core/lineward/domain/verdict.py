@@ -9,6 +9,8 @@ from the end until it fits.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 
+_HEAD = re.compile(r'\{"message":("(?:[^"\\]|\\.)*"),"verdict":"(\w+)","reason":"(\w+)","mode":"(\w*)","volumes":\[')
 MAX_BYTES = 4096
 MAX_VOLUMES = 64
 EXIT_DIFFERS = 86
@@ -101,6 +104,40 @@ def decode(text: str) -> PodVerdict:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(Reason.NO_VERDICT, f"not a verdict: {error}") from error
+
+
+def decode_cut(text: str) -> PodVerdict:
+    """Parse what the kubelet left of a termination message that it cut at the end.
+
+    All messages of a pod share 12 KiB (kubelet's MaxPodTerminationMessageLogLength), so in a pod of many containers
+    less than `MAX_BYTES` is kept. The verdict stands first; volumes that were cut away are missing from the result.
+    Raises InvalidInputError(NoVerdict) unless verdict, reason and mode are there in full.
+    """
+    try:
+        head = _HEAD.match(text)
+        if head is None:
+            raise ValueError("its head is missing")
+        message, verdict, reason, mode = head.groups()
+        return PodVerdict(
+            message=json.loads(message),
+            verdict=Verdict(verdict),
+            reason=Reason(reason),
+            mode=mode,
+            volumes=tuple(_whole_volumes(text, head.end())),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInputError(Reason.NO_VERDICT, f"not the start of a verdict: {error}") from error
+
+
+def _whole_volumes(text: str, at: int) -> Iterator[VolumeVerdict]:
+    decoder = json.JSONDecoder()
+    for _ in range(MAX_VOLUMES):
+        try:
+            raw, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        yield _volume(raw)
+        at += 1
 
 
 def _volume(raw: dict[str, Any]) -> VolumeVerdict:
