@@ -28,7 +28,7 @@ def run(argv: Sequence[str], prog: str) -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return exits.UNKNOWN
     found = list(findings(runs))
-    watched = sum((each.get("status") or {}).get("mode") in {"audit", "warn"} for each in runs)
+    watched = sum(_watched(each.get("status") or {}) for each in runs)
     if arguments.output == "table":
         print(table(found, watched))
     else:
@@ -70,6 +70,11 @@ def _parser(prog: str) -> Parser:
 
 def _wanted(run_: dict[str, Any], arguments: argparse.Namespace) -> bool:
     return not arguments.run or run_["metadata"]["name"] == arguments.run
+
+
+def _watched(status: dict[str, Any]) -> bool:
+    """Whether a policy in audit or warn had a say; beside an enforcing one it shows only where it objected."""
+    return status.get("mode") in {"audit", "warn"} or bool(status.get("wouldDeny"))
 
 
 def _order(run_: dict[str, Any]) -> tuple[str, str, str]:

@@ -14,11 +14,11 @@ from itertools import pairwise
 from typing import Any
 
 from lineward.domain import plan as plans
-from lineward.domain import verdict as verdicts
+from lineward.domain import testimony
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.plan import Plan, PlannedVolume
+from lineward.domain.plan import Plan
 from lineward.domain.reasons import Reason
-from lineward.domain.verdict import EXIT_DIFFERS, EXIT_UNKNOWN, PodVerdict, Verdict, VolumeVerdict
+from lineward.domain.verdict import Verdict, VolumeVerdict
 
 VERIFY = "lineward-verify"
 COMMAND = ("/opt/lineward/bin/python", "-I", "-m", "lineward_sidecar.verify")
@@ -28,8 +28,6 @@ OWN_ENV = "LINEWARD_"
 ENDED = frozenset({"Succeeded", "Failed"})
 BUILT_IN = {"Job": "batch/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
 """API versions of Kubernetes' own controllers, for pods whose owner references were changed after admission."""
-MESSAGE_BYTES = 12 * 1024
-"""Bytes of termination messages that the kubelet keeps for one pod (MaxPodTerminationMessageLogLength)."""
 MAX_MESSAGE = 300
 """Characters of one message for people (DESIGN section 7)."""
 
@@ -177,13 +175,13 @@ def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:
             return base
         return _unknown(base, Reason.NO_VERDICT, f"the pod ended before {VERIFY} did", plan)
     code = int(ended["exitCode"])
+    if code not in testimony.EXITS:
+        return _unknown(base, Reason.VERIFY_CRASHED, _crash(ended), plan)
     try:
-        found = _read(str(ended.get("message") or ""), _room(pod["spec"]))
+        found = testimony.read(str(ended.get("message") or ""), testimony.room(pod["spec"]))
     except InvalidInputError:
-        cause = f" ({ended['reason']})" if ended.get("reason") else ""
-        reason = Reason.VERIFY_CRASHED if code else Reason.NO_VERDICT
-        return _unknown(base, reason, f"{VERIFY} ended with exit code {code}{cause} and left no verdict", plan)
-    problem = contradiction(found, code, plan)
+        return _unknown(base, Reason.NO_VERDICT, f"{_crash(ended)} and left no verdict", plan)
+    problem = testimony.contradiction(found, code, plan)
     if problem:
         return _unknown(base, Reason.NO_VERDICT, f"the verdict cannot be believed: {problem}", plan)
     return replace(
@@ -191,67 +189,14 @@ def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:
         verdict=found.verdict,
         reason=found.reason,
         message=found.message[:MAX_MESSAGE],
-        volumes=tuple(_with_plan(volume, found) for volume in plan.volumes),
+        volumes=testimony.volumes(found, plan),
     )
 
 
-def _read(message: str, room: int) -> PodVerdict:
-    """The verdict in a termination message, also where the kubelet cut it for want of room."""
-    cut = room < verdicts.MAX_BYTES and len(message.encode()) >= room
-    return verdicts.decode_cut(message) if cut else verdicts.decode(message)
-
-
-def _room(spec: Json) -> int:
-    """Bytes that the kubelet keeps of each message: containers of all kinds share them (status_manager.go)."""
-    kinds = ("containers", "initContainers", "ephemeralContainers")
-    return MESSAGE_BYTES // max(1, sum(len(spec.get(kind) or ()) for kind in kinds))
-
-
-def contradiction(found: PodVerdict, code: int, plan: Plan) -> str:
-    """Return in what a verdict, verify's exit code and the plan disagree; empty when they fit together."""
-    enforced = plan.mode == "enforce"
-    codes = {Verdict.VERIFIED: 0, Verdict.REFUSED: EXIT_DIFFERS, Verdict.UNKNOWN: EXIT_UNKNOWN}
-    expected = codes[found.verdict] if enforced else 0
-    planned = {volume.volume: volume for volume in plan.volumes}
-    if found.mode != plan.mode:
-        return f"it was made in mode {found.mode}, the plan says {plan.mode}"
-    if code != expected:
-        return f"{found.verdict} with exit code {code} in mode {plan.mode}"
-    for volume in found.volumes:
-        if volume.volume not in planned:
-            return f"volume {volume.volume} is not in the plan"
-        if problem := _volume_contradiction(volume, planned[volume.volume], found.verdict):
-            return f"volume {volume.volume} {problem}"
-    return ""
-
-
-def _volume_contradiction(found: VolumeVerdict, planned: PlannedVolume, overall: Verdict) -> str:
-    if found.verdict is not Verdict.VERIFIED:
-        return f"is {found.verdict}, the pod Verified" if overall is Verdict.VERIFIED else ""
-    if not planned.root:
-        return "is Verified without a signed root"
-    if found.observed != planned.root or found.expected != planned.root:
-        return "is Verified with another root than the signed one"
-    if (found.dataset, found.version) != (planned.dataset, planned.version):
-        return "is Verified as another dataset"
-    return ""
-
-
-def _with_plan(planned: PlannedVolume, found: PodVerdict) -> VolumeVerdict:
-    """The verdict on a planned volume; where the message had no room for it, the pod's own."""
-    for volume in found.volumes:
-        if volume.volume == planned.volume:
-            return volume
-    verified = found.verdict is Verdict.VERIFIED
-    return VolumeVerdict(
-        volume=planned.volume,
-        verdict=Verdict.VERIFIED if verified else Verdict.UNKNOWN,
-        reason=Reason.VERIFIED if verified else Reason.NO_VERDICT,
-        dataset=planned.dataset,
-        version=planned.version,
-        expected=planned.root,
-        observed=planned.root if verified else "",
-    )
+def _crash(ended: Json) -> str:
+    cause = ended.get("reason")
+    known = {"Error", "Completed", None, ""}
+    return f"{VERIFY} ended with exit code {ended['exitCode']}{'' if cause in known else f' ({cause})'}"
 
 
 def _unknown(record: PodRecord, reason: Reason, message: str, plan: Plan) -> PodRecord:

@@ -167,10 +167,12 @@ def status(facts: RunFacts, judgement: Judgement) -> Json:
 
 
 def would_deny(previous: Iterable[Refusal], pod: PodRecord, plan: Plan) -> tuple[Refusal, ...]:
-    """Add to `previous` what enforce would have done to a pod: the admission's refusals, and those of its bytes."""
-    found = list(previous)
+    """Add to `previous` what enforce would have done to a pod: the admission's refusals, and those of its bytes.
+
+    An enforced pod has refusals too where policies in audit or warn match it beside the enforcing ones.
+    """
+    found = [*previous, *(refusal for refusal in plan.refusals if refusal not in plan.exceptions)]
     if plan.mode != "enforce":
-        found += plan.refusals
         planned = {refusal.volume for refusal in plan.refusals}
         found += [
             Refusal(volume.reason, pod.message, volume.volume)

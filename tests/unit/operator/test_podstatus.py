@@ -12,8 +12,10 @@ from tests.shell.operator.pods import AUDIT, BAD, GOOD, REFUSED, ROOT, VERIFIED,
 
 from lineward.domain import podstatus, verdict
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.podstatus import MESSAGE_BYTES, PodRecord, genuine, observe
+from lineward.domain.plan import Plan, Refusal
+from lineward.domain.podstatus import PodRecord, genuine, observe
 from lineward.domain.reasons import Reason
+from lineward.domain.testimony import MESSAGE_BYTES
 from lineward.domain.verdict import PodVerdict, Verdict, VolumeVerdict
 
 
@@ -38,7 +40,6 @@ def test_before_verify_ends_there_is_no_verdict() -> None:
     [
         (VERIFIED, 86),
         (VERIFIED, 87),
-        (VERIFIED, 1),
         (REFUSED, 0),
         (REFUSED, 87),
         (replace(REFUSED, verdict=Verdict.UNKNOWN), 0),
@@ -62,14 +63,51 @@ def test_a_verdict_that_contradicts_code_mode_or_plan_is_not_believed(found: Pod
         ("", 0, Reason.NO_VERDICT),
         ("all good, trust me", 0, Reason.NO_VERDICT),
         ("", 137, Reason.VERIFY_CRASHED),
+        (VERIFIED.encode(), 137, Reason.VERIFY_CRASHED),
         ('{"verdict":"Verified"}', 1, Reason.VERIFY_CRASHED),
-        ("x" * 4096, 86, Reason.VERIFY_CRASHED),
+        ("x" * 4096, 86, Reason.NO_VERDICT),
     ],
 )
 def test_garbage_is_no_verdict(message: str, code: int, reason: Reason) -> None:
     said = record(verified(pod(), message, code))
     assert (said.verdict, said.reason) == (Verdict.UNKNOWN, reason)
     assert str(code) in said.message
+
+
+EXCEPTED = replace(
+    VERIFIED,
+    verdict=Verdict.UNKNOWN,
+    reason=Reason.EXCEPTED,
+    volumes=(GOOD, VolumeVerdict("raw", Verdict.UNKNOWN, Reason.UNVOUCHED)),
+)
+WITH_EXCEPTION = replace(pods.PLAN, exceptions=(Refusal(Reason.UNVOUCHED, "excused", "raw"),))
+
+
+def test_what_an_exception_let_through_trained_and_is_not_verified() -> None:
+    said = record(verified(pod(plan=WITH_EXCEPTION), EXCEPTED, 0))
+    assert (said.verdict, said.reason, said.started) == (Verdict.UNKNOWN, Reason.EXCEPTED, True)
+    assert [volume.volume for volume in said.volumes] == ["data", "raw"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "found"),
+    [
+        (pods.PLAN, EXCEPTED),
+        (WITH_EXCEPTION, replace(EXCEPTED, verdict=Verdict.VERIFIED)),
+        (WITH_EXCEPTION, VERIFIED),
+    ],
+)
+def test_an_exception_that_the_plan_lacks_or_that_verifies_is_not_believed(plan: Plan, found: PodVerdict) -> None:
+    said = record(verified(pod(plan=plan), found, 0))
+    assert (said.verdict, said.reason) == (Verdict.UNKNOWN, Reason.NO_VERDICT)
+
+
+def test_an_output_that_holds_something_is_told() -> None:
+    full = VolumeVerdict("out", Verdict.REFUSED, Reason.OUTPUT_NOT_EMPTY)
+    found = replace(REFUSED, reason=Reason.OUTPUT_NOT_EMPTY, volumes=(GOOD, full))
+    said = record(verified(pod(), found, 86))
+    assert (said.verdict, said.reason) == (Verdict.REFUSED, Reason.OUTPUT_NOT_EMPTY)
+    assert said.volumes[-1] == full
 
 
 def test_under_audit_every_verdict_leaves_with_zero() -> None:
