@@ -17,13 +17,15 @@ $(STAMP): pyproject.toml $(wildcard hatch_build.py core/lineward/native/*.[ch])
 
 dev: $(STAMP) ## make .venv with everything for development
 
-check: $(STAMP) ## lint, types, import contracts
+check: $(STAMP) ## lint, types, import contracts, chart (the first time also builds Helm)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/mypy e2e
 	$(BIN)/lint-imports
+	$(BIN)/python -m e2e.tools build helm
+	"$$($(BIN)/python -m e2e.tools path helm)" lint --strict --quiet charts/lineward --values e2e/chart-values.yaml
 
 format: $(STAMP) ## let ruff format and fix
 	$(BIN)/ruff format .
