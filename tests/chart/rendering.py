@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import subprocess
@@ -49,7 +50,12 @@ _cached = functools.cache(render_afresh)
 
 def objects(values: Object | None = None, **where: str) -> list[Object]:
     """The same, parsed."""
-    return [found for found in yaml.safe_load_all(render(values, **where)) if found]
+    return copy.deepcopy(_parsed(render(values, **where)))
+
+
+@functools.cache
+def _parsed(text: str) -> list[Object]:
+    return [found for found in yaml.load_all(text, Loader=yaml.CSafeLoader) if found]
 
 
 def kind(name: str, values: Object | None = None, **where: str) -> list[Object]:
