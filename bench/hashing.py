@@ -133,8 +133,8 @@ def tools(work: Path, threads: int, roots: dict[Path, str]) -> list[Tool]:
     return found + [Tool(name, command) for name, command in others.items() if shutil.which(name)]
 
 
-def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> list[Tool]:
-    """Make the sets, then run every tool on each by turns."""
+def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> None:
+    """Make the sets, then run every tool on each by turns, and print what came out."""
     threads, scale = len(os.sched_getaffinity(0)), options.scale
     folders = {}
     for name in options.sets:
@@ -161,26 +161,21 @@ def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> l
                     if state == "cold":
                         forget(folder, everything=options.drop_caches)
                     tool.times.setdefault(f"{name} {state}", []).append(run(tool.command(folder)))
-            print(f"{name} {state} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    return every
+            print(report(every, f"{name} {state}"), flush=True)
 
 
-def report(every: Sequence[Tool], names: Sequence[str], states: Sequence[str]) -> str:
-    lines = []
-    for name in names:
-        for state in states:
-            key = f"{name} {state}"
-            ours = every[0].best(key)
-            if not ours:
-                continue
-            lines += [f"### {key}", "", "| tool | wall s | CPU s | wall against lineward verify |", "|---|---|---|---|"]
-            for tool in every:
-                if best := tool.best(key):
-                    lines.append(f"| {tool.name} | {best[0]:.2f} | {best[1]:.2f} | {best[0] / ours[0]:.2f} |")
-            floor = next(tool for tool in every if tool.name == "all-C floor").best(key)
-            if floor:
-                wall, cpu = floor[0] / ours[0], floor[1] / ours[1]
-                lines.append(f"\nShare of the floor: {wall:.0%} by wall time, {cpu:.0%} by CPU time.\n")
+def report(every: Sequence[Tool], key: str) -> str:
+    """A table of one set in one state."""
+    ours = every[0].best(key) or (1.0, 1.0)
+    floor = next(tool for tool in every if tool.name == "all-C floor").best(key) or ours
+    lines = [f"### {key} (load {os.getloadavg()[0]:.1f})", ""]
+    lines += ["| tool | wall s | CPU s | wall against lineward verify |", "|---|---|---|---|"]
+    for tool in every:
+        if best := tool.best(key):
+            lines.append(f"| {tool.name} | {best[0]:.2f} | {best[1]:.2f} | {best[0] / ours[0]:.2f} |")
+    lines.append(
+        f"\nShare of the floor: {floor[0] / ours[0]:.0%} by wall time, {floor[1] / ours[1]:.0%} by CPU time.\n"
+    )
     return "\n".join(lines)
 
 
@@ -200,10 +195,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work and options.work.parent) as made:
         work = options.work or Path(made)
         work.mkdir(parents=True, exist_ok=True)
-        every = measure(work, options, states)
-        print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Linux {platform.release()}")
-        print(f"load {os.getloadavg()}\n")
-        print(report(every, options.sets, states))
+        print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Linux {platform.release()}\n")
+        measure(work, options, states)
 
 
 if __name__ == "__main__":

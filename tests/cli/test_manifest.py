@@ -1,0 +1,146 @@
+"""`lineward manifest` as people and scripts meet it: exit codes, JSON, messages, and nothing left behind on failure."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineward.cli.main import dispatch
+from lineward.domain.errors import LinewardError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name in ("a/1", "a/2", "b/1", "c"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(name)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def manifest(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    code, made = run(capsys, "create", str(data), "--out", str(tmp_path / "m.lwm"))
+    assert code == 0
+    assert made["files"] == 4
+    return tmp_path / "m.lwm"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    try:
+        code = dispatch(["manifest", *arguments, "-o", "json"], "lineward")
+    except SystemExit as leaving:
+        return int(leaving.code or 0), {}
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_create_says_root_files_and_bytes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, value = run(capsys, "create", str(data))
+    assert code == 0
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", value["root"])
+    assert (value["files"], value["bytes"], value["profile"], value["chunkBytes"]) == (4, 10, "portable", 8 << 20)
+
+
+def test_verify_equal_different_and_undecided(data: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = run(capsys, "show", str(manifest))[1]["root"]
+    assert run(capsys, "verify", str(data), "--root", root)[0] == 0
+    assert run(capsys, "verify", str(data), "--manifest", str(manifest))[0] == 0
+    (data / "c").write_text("x")
+    (data / "d").write_text("x")
+    code, value = run(capsys, "verify", str(data), "--root", root)
+    assert (code, value["outcome"], value["changes"], value["assurance"]) == (1, "differs", [], "full")
+    code, value = run(capsys, "verify", str(data), "--root", root, "--manifest", str(manifest))
+    assert (code, value["counts"]) == (1, {"modified": 1, "added": 1})
+    assert value["changes"] == [{"kind": "modified", "path": "c"}, {"kind": "added", "path": "d"}]
+    code, value = run(capsys, "verify", str(data / "missing"), "--root", root)
+    assert (code, value["outcome"], value["reason"]) == (2, "unknown", "Unreadable")
+    code, value = run(capsys, "verify", str(data), "--manifest", str(manifest), "--sample", "1")
+    assert (code, value["assurance"]) == (1, "sampled")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["verify", "."],
+        ["verify", ".", "--root", "sha256:AB"],
+        ["create", ".", "--chunk-size", "5000"],
+        ["create", ".", "--chunk-size", "many"],
+        ["create", ".", "--profile", "other"],
+        ["create", ".", "--workers", "0"],
+        ["create", ".", "--shard", "0/2"],
+        ["create", ".", "--shard", "2/2", "--out", "../x"],
+        ["create", ".", "--out", "inside.lwm"],
+        ["create", ".", "--journal", "a", "--cache", "b"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_ends_with_64(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    assert run(capsys, *arguments)[0] == 64
+    assert capsys.readouterr().err
+    assert sorted(path.name for path in data.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_failed_create_leaves_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "link").symlink_to("c")
+    with pytest.raises(LinewardError, match="SpecialFile: link"):
+        run(capsys, "create", str(data), "--out", str(tmp_path / "new.lwm"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_diff_lists_what_changed(
+    data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "a/1").rename(data / "a/0")
+    other = tmp_path / "other.lwm"
+    run(capsys, "create", str(data), "--out", str(other))
+    code, value = run(capsys, "diff", str(manifest), str(other))
+    assert (code, value["counts"]) == (1, {"added": 1, "removed": 1})
+    assert run(capsys, "diff", str(manifest), str(manifest))[0] == 0
+
+
+def test_proofs_of_a_file_and_a_folder(
+    data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = run(capsys, "show", str(manifest))[1]["root"]
+    for path in ("a", "c"):
+        assert dispatch(["manifest", "prove", str(manifest), path, "--out", str(tmp_path / path)], "lineward") == 0
+    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root, "--data", str(data / "a"))[0] == 0
+    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root, "--data", str(data / "b"))[0] == 1
+    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root)[0] == 64
+    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root)[0] == 0
+    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root, "--data", str(data / "c"))[0] == 0
+    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root, "--data", str(data / "a/1"))[0] == 1
+    wrong = "sha256:" + "0" * 64
+    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", wrong)[0] == 1
+    assert run(capsys, "verify", str(data / "a"), "--directory", "a", "--manifest", str(manifest))[0] == 0
+
+
+def test_shards_and_journal(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = run(capsys, "create", str(data), "--journal", str(tmp_path / "j"))[1]
+    assert not (tmp_path / "j").exists()
+    parts = [str(tmp_path / f"{i}") for i in range(3)]
+    for i, part in enumerate(parts):
+        assert run(capsys, "create", str(data), "--shard", f"{i}/3", "--out", part)[0] == 0
+    merged = run(capsys, "merge", *parts, "--out", str(tmp_path / "m"))[1]
+    assert (merged["root"], merged["manifest"]) == (whole["root"], whole["manifest"])
+
+
+def test_progress_as_json_lines(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dispatch(["manifest", "create", str(data), "--progress", "json"], "lineward")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines
+    assert lines[-1]["event"] == "progress"
+    assert (lines[-1]["files"], lines[-1]["bytes"]) == (4, 10)
+
+
+def test_entries_are_listed_for_people_and_programs(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dispatch(["manifest", "show", str(manifest), "--entries"], "lineward")
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["a/1", "a/2", "b/1", "c"]
+    dispatch(["manifest", "show", str(manifest), "--entries", "-o", "json"], "lineward")
+    assert [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()] == ["a/1", "a/2", "b/1", "c"]
