@@ -64,9 +64,9 @@ def metric(text: str, name: str, **labels: str) -> float:
 def test_under_audit_the_unsigned_job_runs_and_is_reported(
     world: World, team: Identity, files: dict[str, bytes]
 ) -> None:
-    world.storage.claim("credit-raw", files)
+    world.storage.claim("credit-audit", files)
     world.set_policy("audit", team)
-    name = workloads.submit(world.kubectl, world.job("audited", {"data": "credit-raw"}))
+    name = workloads.submit(world.kubectl, world.job("audited", {"data": "credit-audit"}))
     pod = workloads.wait_for_end(world.kubectl, name)
     assert pod["status"]["phase"] == "Succeeded"
     assert workloads.was_started(pod, "train")

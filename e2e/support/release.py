@@ -45,8 +45,8 @@ class Release:
             "ledger": {**annotated, "persistence": {"enabled": False}},
             **(values or {}),
         }
-        flags = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "5m", "--values", "-"]
-        self.run("upgrade", "--install", NAME, str(CHART), *flags, stdin=json.dumps(chosen))
+        flags = ["--namespace", NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "5m"]
+        self.run("upgrade", "--install", NAME, str(CHART), *flags, "--values", "-", stdin=json.dumps(chosen))
         wait_for("the webhook's registration", self.registered, 90)
 
     def uninstall(self) -> None:
