@@ -35,7 +35,10 @@ class Release:
         return self.kubectl.within(NAMESPACE)
 
     def install(self, namespaces: Sequence[str], build: str, values: Mapping[str, Any] | None = None) -> None:
-        """Install or upgrade, guarding these namespaces, and wait until the webhook is registered."""
+        """Install or upgrade, guarding these namespaces, and wait until the webhook is registered.
+
+        What an interrupted install left is removed first.
+        """
         annotated = {"podAnnotations": {"example.com/build": build}}
         chosen = {
             "namespaces": list(namespaces),
@@ -46,12 +49,19 @@ class Release:
             **(values or {}),
         }
         flags = ["--namespace", NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "5m"]
+        if self.status() not in {"", "deployed"}:
+            self.run("uninstall", NAME, "--namespace", NAMESPACE, "--no-hooks", "--wait", "--ignore-not-found")
         self.run("upgrade", "--install", NAME, str(CHART), *flags, "--values", "-", stdin=json.dumps(chosen))
         wait_for("the webhook's registration", self.registered, 90)
 
     def uninstall(self) -> None:
         """Uninstall and wait; what is not installed is fine."""
         self.run("uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--ignore-not-found")
+
+    def status(self) -> str:
+        """Helm's word for the release: deployed, failed, pending-install ...; empty where there is none."""
+        found = json.loads(self.run("list", "--all", "--namespace", NAMESPACE, "--filter", f"^{NAME}$", "-o", "json"))
+        return str(found[0]["status"]) if found else ""
 
     def registered(self) -> bool:
         """Whether pods of the guarded namespaces reach the webhook, with a certificate to verify it by."""
