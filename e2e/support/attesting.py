@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+PROVENANCE = Path(__file__).resolve().parents[1] / "demo" / "provenance.yaml"
 LINEWARD = (sys.executable, "-m", "lineward.cli.main")
 
 
@@ -29,6 +30,7 @@ class Attester:
             *("--namespace", namespace),
             *("--pvc", claim),
             *("--trust-config", str(self.trust_config)),
+            *("--provenance", str(PROVENANCE)),
             *("--out", str(out)),
         ]
 
