@@ -28,6 +28,8 @@ from lineward_sidecar.observe import Observer, Watcher
 from lineward_sidecar.sender import FINAL_SECONDS, Sender
 from lineward_sidecar.spool import Spool
 
+FIRST_RUNNING_SECONDS = 3.0
+"""When the first RUNNING follows START: late enough to carry the first census of a small volume."""
 LINEAGE_PATH = "/api/v1/lineage"
 
 _log = logging.getLogger("lineward.sidecar")
@@ -43,8 +45,10 @@ def run(argv: Sequence[str]) -> NoReturn:
     senders: list[Sender] = []
     try:
         observer = _set_up(arguments, senders)
-        while not _waited(stopped, arguments.running_seconds):
+        pause = min(FIRST_RUNNING_SECONDS, arguments.running_seconds)
+        while not _waited(stopped, pause):
             observer.running()
+            pause = arguments.running_seconds
     except Exception:  # noqa: BLE001 - see above
         _log.exception("observation ended; training is not affected")
         stopped.get()
