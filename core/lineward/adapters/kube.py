@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,10 +26,7 @@ class Cluster:
 
     def __init__(self, context: str | None = None) -> None:
         """Use a context of the kubeconfig, the current one by default, or the service account of a pod."""
-        try:
-            config.load_config(context=context)  # type: ignore[no-untyped-call]
-        except (ConfigException, OSError, TypeError) as error:
-            raise LinewardError(Reason.CLUSTER_UNREACHABLE, f"no cluster to ask: {error}"[:300]) from error
+        _configure(context)
         self._objects = client.CustomObjectsApi()
         self._core = client.CoreV1Api()
 
@@ -82,6 +80,17 @@ class Cluster:
         except (HTTPError, OSError) as error:
             problem = f"the cluster cannot be reached: {error}"[:300]
             raise LinewardError(Reason.CLUSTER_UNREACHABLE, problem) from error
+
+
+def _configure(context: str | None) -> None:
+    in_pod = not context and "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG")
+    try:
+        if in_pod:
+            config.load_incluster_config()  # type: ignore[no-untyped-call]
+        else:
+            config.load_kube_config(os.environ.get("KUBECONFIG"), context)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError) as error:
+        raise LinewardError(Reason.CLUSTER_UNREACHABLE, f"no cluster to ask: {error}"[:300]) from error
 
 
 def _said(error: ApiException) -> str:
