@@ -25,7 +25,8 @@ MAX_WHOLE = 2**63 - 1
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which no UTF-8 can hold (RFC 8259 section 8.2)."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -82,7 +83,7 @@ class Reader:
         if len(value) > cap:
             self.fail(f"is longer than {cap} characters", name)
         if _CONTROL.search(value):
-            self.fail("holds control characters", name)
+            self.fail("holds control characters or half a surrogate pair", name)
         if pattern and not re.fullmatch(pattern, value):
             self.fail(f"must match {pattern}", name)
         return value

@@ -81,6 +81,8 @@ def test_a_dataset_version_is_read_whole() -> None:
         ("spec/attestations", [{"bundle": "{}"}] * 17),
         ("spec/attestations", [{"bundle": "{}", "oci": "x"}]),
         ("spec/attestations", [{"bundle": "x" * 600_000}]),
+        ("spec/attestations", [{"bundle": "\ud800"}]),
+        ("spec/attestations", [{"bundle": "\x00"}]),
         ("spec/lifecycle/state", "gone"),
         ("spec/unknown", 1),
         ("metadata/name", "../x"),
