@@ -219,6 +219,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_repeats_nothing(theatre: Thea
     while play.step():
         time.sleep(luck.uniform(0, 0.3))
         if kills < KILLS and time.monotonic() > next_kill:
+            _await_news(theatre)
             theatre.kill_operator()
             kills += 1
             theatre.start_operator()
@@ -235,6 +236,14 @@ def test_killed_at_any_moment_it_loses_nothing_and_repeats_nothing(theatre: Thea
     time.sleep(8)
     assert (theatre.versions(), theatre.entries()) == before
     _check(theatre, play)
+
+
+def _await_news(theatre: Theatre) -> None:
+    """Wait for the moment in which an Event was just posted, and ledger and status are still to be written."""
+    path, end = "/api/v1/namespaces/ml/events?limit=500", time.monotonic() + 1.5
+    before = len(theatre.plane.call("GET", path)["items"])
+    while time.monotonic() < end and len(theatre.plane.call("GET", path)["items"]) == before:
+        pass
 
 
 def test_the_first_signal_ends_it(theatre: Theatre) -> None:

@@ -47,8 +47,7 @@ def main() -> None:
     except (OSError, LinewardError, yaml.YAMLError) as error:
         print(f"lineward-operator: {args.config}: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_USAGE)
-    if args.kubeconfig:
-        os.environ["KUBECONFIG"] = args.kubeconfig
+    os.environ["KUBECONFIG"] = args.kubeconfig
     # Without it kopf asks for the user's name, which a container's uid need not have.
     os.environ.setdefault("POD_ID", socket.gethostname())
     logs.configure(verbose=args.verbose)

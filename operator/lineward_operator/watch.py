@@ -7,6 +7,7 @@ every event says only that something changed, so a restart finds nothing to do a
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -96,7 +97,9 @@ def registry(world: World) -> kopf.OperatorRegistry:
             _handler(world, resource)
         )
     kopf.on.event(LEASES.group, LEASES.version, LEASES.plural, registry=made, id="heartbeat")(_heartbeat(world))
-    kopf.on.login(registry=made)(kopf.login_via_client)
+    # Not login_via_client: the client library looks for KUBECONFIG when it is imported, before arguments are read.
+    login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_with_service_account
+    kopf.on.login(registry=made, backoff=5)(login)
     return made
 
 
