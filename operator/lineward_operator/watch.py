@@ -97,8 +97,8 @@ def registry(world: World) -> kopf.OperatorRegistry:
             _handler(world, resource)
         )
     kopf.on.event(LEASES.group, LEASES.version, LEASES.plural, registry=made, id="heartbeat")(_heartbeat(world))
-    # Not login_via_client: the client library looks for KUBECONFIG when it is imported, before arguments are read.
-    login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_with_service_account
+    # The client library looks for KUBECONFIG when it is imported, before arguments are read: it will do in a pod only.
+    login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_via_client
     kopf.on.login(registry=made, backoff=5)(login)
     return made
 
