@@ -40,6 +40,7 @@ _BUNDLES = (
 _VERIFIER = SigstoreVerifier()
 _GOOD = tuple(_VERIFIER.verify(dumps(bundle), _ROOT) for bundle in _BUNDLES)
 _PROVENANCE = {key: value for key, value in PREDICATE.items() if key not in {"integrity", "createdAt"}}
+_NAMES = Names("german-credit", "1.0.0", "ml", "n")
 _EXAMPLE = {**POLICY, "spec": {**POLICY["spec"], "require": [{"predicateType": DATASET_PROVENANCE, "maxAge": "24h"}]}}
 _JUDGED = (a_dataset(), a_policy())
 
@@ -77,9 +78,11 @@ def provenance(choices: Choices) -> bool:
     raw = mutated(_PROVENANCE, choices)
     try:
         for given in documents.parse_all(raw, "p"):
-            described = draft.described(given, Names("german-credit", "1.0.0", "ml", "n"), {})
+            described = draft.described(given, _NAMES, {})
             draft.missing(described)
-            draft.check({**described, "integrity": PREDICATE["integrity"], "createdAt": "2026-01-01T00:00:00Z"})
+            made = {**described, "integrity": PREDICATE["integrity"], "createdAt": "2026-01-01T00:00:00Z"}
+            draft.check(made)
+            draft.statement(made, _NAMES, Digest.parse(MANIFEST))
     except LinewardError:
         return False
     return True

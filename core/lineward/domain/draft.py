@@ -122,7 +122,10 @@ def check(made: Mapping[str, Any]) -> None:
 
 def statement(made: Mapping[str, Any], names: Names, manifest: Digest) -> bytes:
     """The statement about a manifest. Raises InvalidInputError(ProvenanceInvalid) where it is too large."""
-    encoded = build(Statement(f"{names.dataset}@{names.version}", manifest, DATASET_PROVENANCE, made))
+    try:
+        encoded = build(Statement(f"{names.dataset}@{names.version}", manifest, DATASET_PROVENANCE, made))
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, "an extension holds text that UTF-8 cannot hold") from error
     if len(encoded) > MAX_STATEMENT:
         problem = f"the statement has {len(encoded)} bytes; at most {MAX_STATEMENT} are verified"
         raise InvalidInputError(Reason.PROVENANCE_INVALID, problem)
