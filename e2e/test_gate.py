@@ -15,6 +15,7 @@ import pytest
 
 from e2e.support import workloads
 from e2e.support.kubectl import Object, wait_for
+from e2e.support.release import NAMESPACE as OWN
 from e2e.support.release import Release
 from e2e.support.world import Identity, World
 from lineward.domain import verdict
@@ -121,7 +122,7 @@ def test_wrong_signer_is_denied(
 
 
 def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str], intern: Identity) -> None:
-    """Even someone who may write status cannot make the webhook believe it."""
+    """Even whoever speaks as the operator, who alone may write status, cannot make the webhook believe it."""
     name = next(
         one["metadata"]["name"]
         for one in enforced.kubectl.items("datasetversions")
@@ -129,7 +130,13 @@ def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str
     )
     forged = [{"type": "Verified", "status": "True", "reason": "Verified", "message": "", "lastTransitionTime": _now()}]
     patch = json.dumps({"status": {"conditions": forged}})
-    enforced.kubectl.run("patch", "datasetversion", name, "--subresource=status", "--type=merge", "-p", patch)
+    as_operator = ["--as", f"system:serviceaccount:{OWN}:lineward-operator"]
+    arguments = ["datasetversion", name, "--subresource=status", "--type=merge", "-p", patch]
+    refused = enforced.kubectl.run("patch", *arguments)
+    assert b"lineward-status" in refused.stderr
+    enforced.kubectl("patch", *arguments, *as_operator)
+    printed = enforced.kubectl("get", "datasetversion", name, "--no-headers")
+    assert "True" in printed.split()
     denied(enforced, submit("forged", {"data": "credit-intern"}), "WrongIdentity")
 
 

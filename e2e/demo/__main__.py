@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from e2e.demo.data import german_credit
 from e2e.demo.stage import Stage
 from e2e.support import setup
 from e2e.support.release import Release
+from e2e.support.world import World
 
 NAMESPACE = "ml"
 
@@ -36,7 +38,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; what the demo started is stopped", file=sys.stderr)
         return 130
-    except (TimeoutError, AssertionError, RuntimeError, OSError) as error:
+    except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"\nthe demo failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -47,9 +49,11 @@ def _play(stage: Stage, target: setup.Target, stack: ExitStack, scratch: Path) -
     with stage.task("the data set: German credit, 1000 applications"):
         files = german_credit()
     release = Release(target.kubectl, target.helm)
+    world = setup.world(target, sigstore, NAMESPACE)
+    if not target.started:
+        stack.callback(_remove, world, release if not release.status() else None)
     with stage.task("Lineward: helm upgrade --install lineward charts/lineward"):
         release.install([NAMESPACE], target.build)
-    world = setup.world(target, sigstore, NAMESPACE)
     with stage.task("a namespace with data on a disk"):
         world.prepare()
         world.storage.start()
@@ -80,6 +84,14 @@ kubectl -n {NAMESPACE} describe trun                 # verdict per pod and volum
 kubectl explain datasetversion.spec.integrity
 docs/README.md                               # a page for each reader""")
     stage.say(target.how_to_stop)
+
+
+def _remove(world: World, release: Release | None) -> None:
+    """Take an unfinished demo out of a cluster that goes on running; a release that was there before stays."""
+    print("removing what the demo made in the cluster ...", file=sys.stderr)
+    if release:
+        release.uninstall()
+    world.remove()
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -32,11 +32,15 @@ TRAINER = images.IMAGES["lineward-demo-trainer"].reference
 
 @dataclass(frozen=True)
 class Target:
-    """The cluster to work on. `disk` is a folder on its first node for claims; `build` names the loaded images."""
+    """The cluster to work on: whether it is our own kind and whether it was started just now.
+
+    `disk` is a folder on its first node for claims; `build` names the loaded images.
+    """
 
     kubectl: Kubectl
     helm: Path
     ours: bool
+    started: bool
     disk: str
     build: str
 
@@ -56,8 +60,8 @@ def cluster(task: Task, stack: ExitStack) -> Target:
     """Our cluster, started and given the images; with CLUSTER=existing the current context's, which must have them."""
     layout = Layout()
     ours = not targets.choice(os.environ).existing
+    running = not ours or lifecycle.status(layout).running
     if ours:
-        running = lifecycle.status(layout).running
         with task("the cluster: built from source the first time (10 to 20 minutes), started in seconds after that"):
             stack.callback(_stop_cluster, layout, started=not running)
             lifecycle.up(layout, Progress())
@@ -70,7 +74,7 @@ def cluster(task: Task, stack: ExitStack) -> Target:
         build = "existing"
     kubectl = Kubectl(_program("kubectl"), targets.kubeconfig(layout))
     disk = str(layout.state / "disk") if ours else "/var/tmp/lineward-demo"  # noqa: S108 - on a node, made by a pod
-    return Target(kubectl, _program("helm"), ours, disk, build)
+    return Target(kubectl, _program("helm"), ours, not running, disk, build)
 
 
 def sigstore(task: Task, stack: ExitStack, target: Target) -> Stack:

@@ -75,7 +75,12 @@ class Storage:
         return self._disk("exec", POD, "--", "sh", "-c", command)
 
     def remove(self) -> None:
-        """Empty the disk and remove the storage pod's namespace."""
+        """Remove the claims' namespace, its volumes with what they hold, and the storage pod's namespace."""
+        self.kubectl.delete("namespace", self.namespace)
+        volumes = [pv["metadata"]["name"] for pv in self.kubectl.items("pv")]
+        for name in volumes:
+            if name.startswith(f"{self.namespace}-"):
+                self.kubectl.delete("pv", name)
         if self._disk.get("pod", POD):
             self.shell("rm -rf /disk/*")
         self.kubectl.delete("namespace", NAMESPACE)

@@ -52,6 +52,13 @@ class World:
         self.kubectl.delete("jobs", "--all")
         self.kubectl.delete("datasetversions,trainingruns", "--all")
 
+    def remove(self) -> None:
+        """Take everything of this namespace away again, its volumes included."""
+        if self.kubectl.get("crd", "provenancepolicies.lineward.dev"):
+            self.kubectl.delete("provenancepolicy", self.policy_name)
+            self.kubectl.delete("trustroot", "private")
+        self.storage.remove()
+
     def set_policy(self, mode: str, accepted: Identity, outputs: Sequence[str] = ()) -> Object:
         """Apply the namespace's policy, wait until the operator has seen it, and return it."""
         wanted = objects.policy(
