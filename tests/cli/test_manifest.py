@@ -139,6 +139,15 @@ def test_progress_as_json_lines(data: Path, capsys: pytest.CaptureFixture[str]) 
     assert (lines[-1]["files"], lines[-1]["bytes"]) == (4, 10)
 
 
+def test_progress_knows_the_end_from_the_manifest(
+    data: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    dispatch(["manifest", "verify", str(data), "--manifest", str(manifest), "--progress", "json"], "lineward")
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["totalFiles"], last["totalBytes"], last["secondsLeft"]) == (4, 10, 0.0)
+
+
 def test_entries_are_listed_for_people_and_programs(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dispatch(["manifest", "show", str(manifest), "--entries"], "lineward")
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["a/1", "a/2", "b/1", "c"]

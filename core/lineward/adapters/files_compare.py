@@ -75,6 +75,7 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
     workers: int | None = None,
     recall: Recall | None = None,
     sample: int = 0,
+    expected: tuple[int, int] = (0, 0),
 ) -> Comparison:
     """Hash everything below `path` and compare it with the signed `root`; never raises for what the folder holds.
 
@@ -86,7 +87,7 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
 
     With `recall` unchanged files keep their digest from an earlier run (assurance `cached`). With `sample` only that
     many random files are read and the outcome is never EQUAL, at best UNKNOWN with reason Sampled; the manifest must
-    then be a file.
+    then be a file. `expected` files and bytes let progress tell the time left.
     """
     parameters = parameters or Parameters()
     if proof and not directory:
@@ -101,6 +102,7 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
     observation = _Observation(parameters, Tree(Path(path), parameters.profile, prefix), check)
     naming = _Naming(manifest, root, manifest_digest, directory, Changes(max_names))
     with Engine(parameters, workers, progress, drawn or recall) as engine:
+        engine.expected = expected
         try:
             naming.run(observation, engine)
             observation.drain(engine)

@@ -104,6 +104,7 @@ def verify(arguments: argparse.Namespace) -> int:
             directory=os.fsencode(arguments.directory.strip("/")),
             recall=stack.enter_context(_recall(arguments, parameters)),
             sample=arguments.sample or 0,
+            expected=(signed.files, signed.bytes) if signed and not arguments.directory else (0, 0),
             max_names=arguments.max_names,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
