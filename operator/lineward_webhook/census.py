@@ -8,7 +8,7 @@ from typing import Any
 
 from lineward.domain import podspec
 from lineward.domain.policy import Mode
-from lineward.domain.rules import is_written
+from lineward.domain.rules import written_claims
 from lineward.domain.update import promised
 
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
@@ -33,8 +33,7 @@ def facts(raw: Mapping[str, Any]) -> PodFacts | None:
         plan = promised(raw)
     except Exception:  # noqa: BLE001 - no tenant's pod may stop the watch
         return PodFacts(writes=_claims(raw))
-    used = podspec.usage(pod)
-    writes = {volume.claim for volume in pod.volumes if volume.claim and is_written(used, [volume])}
+    writes = {volume.claim for volume in written_claims(pod)}
     reads = {volume.claim for volume in plan.volumes if volume.claim} if plan else set()
     enforced = plan is not None and plan.mode == Mode.ENFORCE.value
     return PodFacts(tuple(sorted(writes)), tuple(sorted(reads)), enforced)

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lineward.domain import conformity, podspec
-from lineward.domain.decision import Decision, decide, render
+from lineward.domain.decision import Decision, decide, render, writes_into_protected
 from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.injection import inject, patch, strip, without_ours
 from lineward.domain.plan import Refusal
 from lineward.domain.podspec import Pod
 from lineward.domain.policy import Mode
 from lineward.domain.reasons import Reason
+from lineward.domain.rules import written_claims
 from lineward.domain.settings import Settings
-from lineward.domain.update import judge_update, promised
+from lineward.domain.update import added, judge_update, promised
 from lineward.domain.world import World
 from lineward_webhook import metrics
 
@@ -117,9 +118,9 @@ def validate(request: Request, cluster: Surroundings, settings: Settings) -> Ans
     if not _concerns_us(request, settings):
         return Answer()
     if request.operation == "UPDATE":
-        return _updated(request)
+        return _updated(request, cluster)
     if stale := cluster.stale():
-        return Answer(denials=(Refusal(Reason.INTERNAL_ERROR, f"the webhook is not ready ({stale}); try again"),))
+        return Answer(denials=(_not_ready(stale),))
     pod, decision = _decide(request, cluster, settings)
     denials = decision.denials
     if not denials and (objection := conformity.objection(request.pod, decision.injection, settings)):
@@ -191,13 +192,28 @@ def _decide(request: Request, cluster: Surroundings, settings: Settings) -> tupl
     return pod, decide(pod, cluster.around(request.namespace, pod), settings)
 
 
-def _updated(request: Request) -> Answer:
+def _not_ready(stale: str) -> Refusal:
+    return Refusal(Reason.INTERNAL_ERROR, f"the webhook is not ready ({stale}); try again")
+
+
+def _updated(request: Request, cluster: Surroundings) -> Answer:
     if request.old is None:
         raise InvalidInputError(Reason.REQUEST_INVALID, "an UPDATE without its old object")
     denials = judge_update(request.old, request.pod)
+    if not denials:
+        denials = _new_writes(request.namespace, added(request.old, request.pod), cluster)
     plan = promised(request.old)
     pod = podspec.parse(request.pod) if denials else _NOBODY
     return Answer(denials, pod=pod, mode=plan.mode if plan and plan.mode in list(Mode) else "none")
+
+
+def _new_writes(namespace: str, added: Pod, cluster: Surroundings) -> tuple[Refusal, ...]:
+    """Object to what added containers write; the only question about a change that needs the cluster."""
+    if not written_claims(added):
+        return ()
+    if stale := cluster.stale():
+        return (_not_ready(stale),)
+    return tuple(writes_into_protected(added, cluster.around(namespace, added)))
 
 
 def _mode(decision: Decision) -> str:

@@ -28,6 +28,7 @@ from lineward.domain.rules import (
     is_block,
     is_written,
     reserved_names,
+    written_claims,
 )
 from lineward.domain.settings import Settings
 from lineward.domain.verdict import MAX_VOLUMES
@@ -37,6 +38,7 @@ from lineward.domain.world import BrokenPolicy, World
 MAX_REFUSALS = 32
 """Refusals that one pod is told; a pod that breaks more has enough to read."""
 MAX_MESSAGE = 300
+_TOO_LARGE = "what the verifier must know of its volumes is too long for one argument; mount fewer, with shorter names"
 _FORCE = {Mode.AUDIT: 0, Mode.WARN: 1, Mode.ENFORCE: 2}
 DATA_ROOT = "/lineward/data"
 OUTPUT_ROOT = "/lineward/outputs"
@@ -71,7 +73,7 @@ def decide(pod: Pod, world: World, settings: Settings) -> Decision:
     if isinstance(matching, Refusal):
         return Decision(denials=(matching,))
     if not matching:
-        return Decision(denials=(*_unprotected(pod), *_writes_into_protected(pod, world)))
+        return Decision(denials=(*_unprotected(pod), *writes_into_protected(pod, world)))
     mode = max((policy.mode for policy in matching), key=_FORCE.__getitem__)
     binding = _case(pod, world, [p for p in matching if p.mode is mode], settings)
     refusals, excused = _refusals(binding)
@@ -84,7 +86,13 @@ def decide(pod: Pod, world: World, settings: Settings) -> Decision:
     recorded = tuple(dict.fromkeys((*told, *weaker.get(Mode.AUDIT, ()))))[:MAX_REFUSALS]
     injection = _injection(binding, mode, recorded, excused, matching)
     forced = injection.read_only if injection else frozenset()
-    denials = (*(refusals if mode is Mode.ENFORCE else ()), *_writes_into_protected(pod, world, forced))
+    if injection and not injection.plan.fits:
+        injection, large = None, Refusal(Reason.VOLUME_NOT_SUPPORTED, _TOO_LARGE)
+        if mode is Mode.ENFORCE:
+            refusals = (large, *refusals)
+        else:
+            told, recorded = (large, *told), (large, *recorded)[:MAX_REFUSALS]
+    denials = (*(refusals if mode is Mode.ENFORCE else ()), *writes_into_protected(pod, world, forced))
     return Decision(
         mode=mode,
         denials=denials[:MAX_REFUSALS],
@@ -129,12 +137,11 @@ def _unprotected(pod: Pod) -> Iterator[Refusal]:
         yield Refusal(*objection)
 
 
-def _writes_into_protected(pod: Pod, world: World, forced: frozenset[str] = frozenset()) -> Iterator[Refusal]:
+def writes_into_protected(pod: Pod, world: World, forced: frozenset[str] = frozenset()) -> Iterator[Refusal]:
     """No pod, protected or not, may start to write into what a protected pod is training on."""
-    used = usage(pod)
-    for volume in pod.volumes:
-        readers = world.protected_readers.get(volume.claim) if volume.claim else None
-        if readers and volume.name not in forced and is_written(used, [volume]):
+    for volume in written_claims(pod):
+        readers = world.protected_readers.get(volume.claim)
+        if readers and volume.name not in forced:
             message = f"pod {readers[0]} trains on it; mount it read-only"
             yield Refusal(Reason.DATA_WRITABLE, message, volume.name)
 
@@ -230,7 +237,7 @@ def _injection(
         owner_uid=case.pod.owner.uid,
     )
     return Injection(
-        plan=plan,
+        plan=plan.fitted(),
         read_only=frozenset(n for g in case.data for n in g.names) if mode is Mode.ENFORCE else frozenset(),
         manifests=sources,
         sidecar=all(policy.sidecar is Sidecar.ENABLED for policy in case.policies),

@@ -6,7 +6,7 @@ Besides what the pod declares, the kubelet and the runtime mount paths of their 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from lineward.domain.podspec import Container
 
@@ -23,8 +23,8 @@ def overlap(container: Container, data: Collection[str]) -> tuple[str, str] | No
     if not any(is_data for _, is_data in mounts):
         return None
     others = [*(path for _, path in container.devices), container.message_path, *RUNTIME_PATHS]
-    entries: list[_Entry] = [(_components(path), is_data, path) for path, is_data in mounts]
-    entries += [(_components(path), False, path) for path in others]
+    mounts += [(path, False) for path in others]
+    entries: list[_Entry] = [(form, is_data, path) for path, is_data in mounts for form in _forms(path)]
     return _nested(sorted(entries, key=lambda entry: entry[0]))
 
 
@@ -39,6 +39,14 @@ def _nested(entries: list[_Entry]) -> tuple[str, str] | None:
             return clash[2], entry[2]
         above.append(entry)
     return None
+
+
+def _forms(path: str) -> Iterator[tuple[str, ...]]:
+    """The places that a path may mean: `/var/run` is a link to `/run` in most images, and a folder in the others."""
+    parts = _components(path)
+    yield parts
+    if parts[:2] == ("var", "run"):
+        yield parts[1:]
 
 
 def _components(path: str) -> tuple[str, ...]:

@@ -7,15 +7,15 @@ can later read from the pod itself what had been promised at admission.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 
 VERSION = 1
-MAX_BYTES = 65536
-"""Kubernetes caps one argument only by the size of the object; the kernel caps it at 128 KiB (MAX_ARG_STRLEN)."""
+MAX_BYTES = 120 * 1024
+"""Kubernetes caps one argument only by the size of the object; Linux by 128 KiB with its NUL (MAX_ARG_STRLEN)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,18 @@ class Plan:
     def encode(self) -> str:
         """Canonical JSON: same plan, same text, so that injected containers can be compared exactly."""
         return json.dumps({"v": VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether one argument can hold it."""
+        return len(self.encode()) <= MAX_BYTES
+
+    def fitted(self) -> Plan:
+        """The plan without as many of its refusals, last first, as keep it from fitting; the rest is never cut."""
+        plan = self
+        while plan.refusals and not plan.fits:
+            plan = replace(plan, refusals=plan.refusals[:-1])
+        return plan
 
 
 def decode(text: str) -> Plan:

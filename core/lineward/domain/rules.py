@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lineward.domain import mountpaths
 from lineward.domain.dataset import ClaimVolume, VolumeIdentity
 from lineward.domain.matching import DATASETS_ANNOTATION, Choice, chosen_names
-from lineward.domain.podspec import OUR_PREFIX, Pod, Usage
+from lineward.domain.podspec import OUR_PREFIX, Pod, Usage, usage
 from lineward.domain.policy import Mode, Policy
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import MAX_VOLUMES
@@ -282,6 +282,12 @@ def reserved_names(pod: Pod) -> Objection | None:
 def is_written(usage: Usage, volumes: Sequence[Volume]) -> bool:
     """Tell whether any container can write to any of these volumes, or uses one as a block device."""
     return any(not volume.read_only and volume.name in usage.written for volume in volumes)
+
+
+def written_claims(pod: Pod) -> tuple[Volume, ...]:
+    """The pod's claim volumes that any of its containers can write to."""
+    used = usage(pod)
+    return tuple(volume for volume in pod.volumes if volume.claim and is_written(used, [volume]))
 
 
 def is_block(case: Case, group: Group) -> bool:

@@ -7,11 +7,12 @@ unchangeable. What a pod promised at its creation stands in its own spec, where 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lineward.domain import conformity, podspec
 from lineward.domain.injection import VERIFY
-from lineward.domain.plan import Plan, Refusal
+from lineward.domain.plan import Plan, PlannedVolume, Refusal
 from lineward.domain.podspec import OUR_PREFIX, Container, Pod, Role
 from lineward.domain.policy import Mode
 from lineward.domain.reasons import Reason
@@ -37,9 +38,28 @@ def judge_update(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Refusa
 
 
 def promised(pod: Mapping[str, Any]) -> Plan | None:
-    """The plan that the pod was admitted with; None where nothing was injected."""
+    """The plan that the pod was admitted with; None where nothing was injected.
+
+    One that cannot be read, such as another version's, counts as the strictest there is: enforce, and every claim data.
+    Raises InvalidInputError(RequestInvalid).
+    """
     containers = pod["spec"].get("initContainers") or ()
-    return next((conformity.plan_of(c) for c in containers if c.get("name") == VERIFY), None)
+    verify = next((c for c in containers if c.get("name") == VERIFY), None)
+    return (conformity.plan_of(verify) or _strictest(podspec.parse(pod))) if verify else None
+
+
+def _strictest(pod: Pod) -> Plan:
+    volumes = tuple(PlannedVolume(v.name, "", v.claim) for v in pod.volumes if v.claim)
+    return Plan(mode=Mode.ENFORCE.value, policies=(), volumes=volumes)
+
+
+def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> Pod:
+    """The new pod with no containers but the ephemeral ones that the change brings.
+
+    Raises InvalidInputError(RequestInvalid).
+    """
+    after = podspec.parse(new)
+    return replace(after, containers=tuple(_added(podspec.parse(old), after)))
 
 
 def _our_containers(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Refusal]:

@@ -23,7 +23,7 @@ from tests.shell.webhook.fakeapi import FakeApi, running, until
 from tests.shell.webhook.reviews import review
 from tests.shell.webhook.test_server import write_pair
 from tests.unit.evidence.samples import DATASET, POLICY, an_evidence
-from tests.unit.gate.pods import SETTINGS, a_pod, a_world, mutated, with_change
+from tests.unit.gate.pods import SETTINGS, a_pod, a_world, mutated, of_another_version, with_change
 
 from lineward.domain.evidence import TrustRoot
 from lineward.domain.reasons import Reason
@@ -147,6 +147,18 @@ async def test_the_census_sees_writers_and_readers() -> None:
         await becomes(cache)
         await api.delete(f"{OURS}/provenancepolicies", "training")
         await becomes(cache, Reason.DATA_WRITABLE)
+
+
+async def test_a_pod_with_a_plan_of_another_version_reads_all_its_claims() -> None:
+    api = await a_cluster()
+    other = with_change(of_another_version, mutated(a_pod(), a_world(mode="audit")))
+    for mount in other["spec"]["containers"][0]["volumeMounts"]:
+        mount["readOnly"] = True
+    async with cached(api) as cache:
+        await api.delete(f"{OURS}/provenancepolicies", "training")
+        await becomes(cache)
+        await api.put("/api/v1/pods", "rank-0", "ml", spec=other["spec"])
+        await becomes(cache, Reason.DATA_WRITABLE, Reason.DATA_WRITABLE)
 
 
 async def test_a_pod_that_cannot_be_read_counts_as_a_writer() -> None:

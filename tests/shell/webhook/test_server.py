@@ -25,6 +25,7 @@ from tests.shell.webhook.reviews import patched, review
 from tests.unit.gate.pods import SETTINGS, a_pod, a_world, with_change
 
 from lineward.domain.podspec import Pod
+from lineward.domain.policy import Policy
 from lineward.domain.reasons import Reason
 from lineward.domain.world import World
 from lineward_webhook import metrics, server, tls
@@ -125,6 +126,28 @@ async def test_an_update_of_an_older_pod_needs_no_policy_cache_or_injection() ->
     async with asking(Known(a_world(dataset=None), stale="pods not synced")) as (ask, _):
         new = with_change(lambda p: p["metadata"]["labels"].update(a="b"))
         assert (await ask("/validate", review(new, a_pod(), "UPDATE")))["allowed"] is True
+
+
+@pytest.mark.parametrize("policies", [a_world(mode="audit").policies, ()])
+async def test_an_ephemeral_container_does_not_write_what_a_protected_pod_reads(policies: tuple[Policy, ...]) -> None:
+    """The pod lists the claim and mounts it nowhere, so it may be created; then a container is added that mounts it."""
+    old = with_change(lambda p: p["spec"]["containers"][0].update(volumeMounts=[]))
+    cluster = Known(a_world(policies=policies, protected_readers={"credit": ["train-0"]}))
+    async with asking(cluster) as (ask, _):
+        old = patched(old, await ask("/mutate", review(old)))
+        assert (await ask("/validate", review(old)))["allowed"] is True
+
+        async def adding(**mount: object) -> Json:
+            mounts = [{"name": "data", "mountPath": "/d", **mount}]
+            debug = {"name": "debug", "image": "busybox", "volumeMounts": mounts}
+            new = with_change(lambda p: p["spec"].update(ephemeralContainers=[debug]), old)
+            return await ask("/validate", review(new, old, "UPDATE", subResource="ephemeralcontainers"))
+
+        assert (await adding())["status"]["reason"] == "DataWritable"
+        assert (await adding(readOnly=True))["allowed"] is True
+        cluster.staleness = "pods not synced"
+        assert (await adding())["status"]["code"] == 500
+        assert (await adding(readOnly=True))["allowed"] is True
 
 
 async def test_linewards_own_namespace_is_never_judged() -> None:

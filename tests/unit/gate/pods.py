@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -100,6 +101,14 @@ def with_change(change: Callable[[Json], object], pod: Json | None = None) -> Js
     made = copy.deepcopy(pod or a_pod())
     change(made)
     return made
+
+
+def of_another_version(pod: Json) -> None:
+    """Give the plan of an injected pod a field that this version does not know."""
+    for container in pod["spec"]["initContainers"]:
+        command = container["command"]
+        place = command.index("--plan") + 1
+        command[place] = json.dumps({**json.loads(command[place]), "unheardOf": 1})
 
 
 def decided(pod: Json, world: World | None = None) -> Decision:

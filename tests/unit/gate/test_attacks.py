@@ -7,7 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.gate.pods import Json, a_pod, a_world, admitted, decided, mutated, reasons, validated, with_change
+from tests.unit.gate.pods import (
+    Json,
+    a_pod,
+    a_world,
+    admitted,
+    decided,
+    mutated,
+    of_another_version,
+    reasons,
+    validated,
+    with_change,
+)
 
 from lineward.domain.dataset import ClaimVolume
 from lineward.domain.reasons import Reason
@@ -92,6 +103,21 @@ def test_4_a_harmless_ephemeral_container_may_be_added() -> None:
     assert judge_update(old, with_change(ephemeral(targetContainerName="main", volumeMounts=mounts), old)) == ()
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"volumeMounts": [{"name": "data", "mountPath": "/d"}]}, Reason.DATA_WRITABLE),
+        ({"volumeMounts": [{"name": "out", "mountPath": "/o"}]}, Reason.DATA_WRITABLE),
+        ({"securityContext": {"privileged": True}}, Reason.PRIVILEGED),
+    ],
+)
+def test_4_8_a_plan_of_another_version_protects_all_claims(fields: Json, reason: Reason) -> None:
+    old = with_change(of_another_version, mutated(a_pod(), a_world(mode="audit")))
+    assert reasons(judge_update(old, with_change(ephemeral(**fields), old))) == [reason]
+    labelled = with_change(lambda p: p["metadata"]["labels"].update({"lineward.dev/x": "y"}), old)
+    assert reasons(judge_update(old, labelled)) == [Reason.UNKNOWN_ANNOTATION]
+
+
 def test_4_a_pod_that_is_being_deleted_is_judged_like_any_other() -> None:
     old = with_change(lambda p: p["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"), mutated(a_pod()))
     new = with_change(ephemeral(targetContainerName="lineward-verify"), old)
@@ -149,6 +175,24 @@ def test_9_data_is_not_mounted_where_the_runtime_mounts(path: str) -> None:
 @pytest.mark.parametrize("path", ["/data2", "/dat", "/other/data"])
 def test_9_neighbouring_paths_are_no_overlap(path: str) -> None:
     assert admitted(with_change(lambda p: add_volume(p, "scratch", {"emptyDir": {}}, path))) == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "other"),
+    [
+        ("/var/run/d", "/run/d"),
+        ("/run/d", "/var/run/d/x"),
+        ("/var/run", "/run/x"),
+        ("/var/../var/./run/d/x", "/run/d"),
+        ("/var", "/var/run/x"),
+    ],
+)
+def test_9_var_run_is_a_link_to_run(data: str, other: str) -> None:
+    def change(pod: Json) -> None:
+        main(pod)["volumeMounts"][0].update(mountPath=data)
+        add_volume(pod, "smuggled", {"emptyDir": {}}, other)
+
+    assert reasons(admitted(with_change(change))) == [Reason.MOUNT_OVERLAP]
 
 
 def test_9_an_overlap_in_an_init_container_counts_too() -> None:

@@ -22,6 +22,7 @@ from tests.unit.gate.pods import (
     with_change,
 )
 
+from lineward.domain import plan as plans
 from lineward.domain import podspec
 from lineward.domain.dataset import ClaimVolume
 from lineward.domain.decision import MAX_MESSAGE, render
@@ -357,3 +358,51 @@ def test_a_pod_with_more_data_than_a_verdict_can_tell_is_refused() -> None:
         assert Reason.VOLUME_NOT_SUPPORTED in reasons((*decision.denials, *decision.recorded))
         assert len((*decision.denials, *decision.recorded)) <= 33
     assert mutated(with_change(flood), a_world(mode="audit")) == with_change(flood)
+
+
+def long_names(pod: dict[str, dict[str, list[dict[str, object]]]]) -> None:
+    """As many data volumes as a verdict can tell, with names as long as Kubernetes takes them."""
+    names = [f"{i:02}" for i in range(64)]
+    pod["spec"]["volumes"] = [
+        {"name": n.ljust(63, "v"), "persistentVolumeClaim": {"claimName": n.ljust(253, "c")}} for n in names
+    ]
+    pod["spec"]["containers"][0]["volumeMounts"] = []
+
+
+def long_world(mode: str, inside: str = "m") -> World:
+    """All those volumes are vouched for, each with its manifest inside."""
+    claims = [f"{i:02}".ljust(253, "c") for i in range(64)]
+    manifest = DATASET.integrity.manifest
+    assert manifest
+    integrity = replace(DATASET.integrity, manifest=replace(manifest, config_map="", image="", volume_path=inside))
+    dataset = replace(DATASET, integrity=integrity)
+    return a_world(mode=mode, datasets={ClaimVolume(c): [replace(dataset, name=c)] for c in claims})
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit"])
+def test_the_longest_names_that_kubernetes_takes_make_a_plan_that_can_be_read(mode: str) -> None:
+    pod = with_change(long_names)
+    plan = plan_of(pod, long_world(mode))
+    assert len(plan.encode()) > 65536
+    assert plans.decode(plan.encode()) == plan
+
+
+def test_a_plan_that_no_argument_can_hold_is_refused_and_never_breaks_an_audited_pod() -> None:
+    pod = with_change(long_names)
+    enforced = decided(pod, long_world("enforce", "m" * 1024))
+    assert enforced.denials[0].reason is Reason.VOLUME_NOT_SUPPORTED
+    assert "argument" in enforced.denials[0].message
+    for mode in ("warn", "audit"):
+        world = long_world(mode, "m" * 1024)
+        assert "argument" in decided(pod, world).recorded[0].message
+        assert admitted(pod, world) == ()
+        assert mutated(pod, world) == pod
+    assert "argument" in decided(pod, long_world("warn", "m" * 1024)).warnings[0].message
+
+
+def test_refusals_that_do_not_fit_into_the_plan_are_left_out() -> None:
+    told = tuple(Refusal(Reason.UNVOUCHED, "\N{SNOWMAN}" * 300, f"v{i}") for i in range(100))
+    fitted = Plan("audit", ("p",), refusals=told).fitted()
+    assert fitted.fits
+    assert 0 < len(fitted.refusals) < 100
+    assert told[: len(fitted.refusals)] == fitted.refusals
