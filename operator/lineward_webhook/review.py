@@ -207,13 +207,13 @@ def _updated(request: Request, cluster: Surroundings) -> Answer:
     return Answer(denials, pod=pod, mode=plan.mode if plan and plan.mode in list(Mode) else "none")
 
 
-def _new_writes(namespace: str, added: Pod, cluster: Surroundings) -> tuple[Refusal, ...]:
-    """Object to what added containers write; the only question about a change that needs the cluster."""
-    if not written_claims(added):
+def _new_writes(namespace: str, pod: Pod, cluster: Surroundings) -> tuple[Refusal, ...]:
+    """Object to what a pod of added containers writes; the only question about a change that needs the cluster."""
+    if not written_claims(pod):
         return ()
     if stale := cluster.stale():
         return (_not_ready(stale),)
-    return tuple(writes_into_protected(added, cluster.around(namespace, added)))
+    return tuple(writes_into_protected(pod, cluster.around(namespace, pod)))
 
 
 def _mode(decision: Decision) -> str:

@@ -47,7 +47,7 @@ class Exemption:
     def excuses(self, reason: Reason, workload: tuple[str, str, str], claim: str, now: datetime) -> bool:
         """Tell whether it sets this objection to this claim aside at this moment.
 
-        `workload` is the pod's namespace and its top owner's kind and name.
+        `workload` is the pod's namespace and the kind and name of its nearest owner, the only one that a pod names.
         """
         scope = (self.namespace, self.kind, self.workload) == workload
         return scope and reason in self.reasons and self.claim in {"", claim} and now < self.expires

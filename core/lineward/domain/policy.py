@@ -138,7 +138,7 @@ class Policy:
     def matches(
         self, namespace: str, namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str], kind: str
     ) -> bool:
-        """Tell whether a pod is under this policy; `kind` is its top owner's, `Pod` for a bare pod."""
+        """Tell whether a pod is under this policy; `kind` is one of its `workload_kinds`."""
         match = self.match
         if not self.covers(namespace, namespace_labels):
             return False
