@@ -130,7 +130,7 @@ def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str
     )
     forged = [{"type": "Verified", "status": "True", "reason": "Verified", "message": "", "lastTransitionTime": _now()}]
     patch = json.dumps({"status": {"conditions": forged}})
-    as_operator = ["--as", f"system:serviceaccount:{OWN}:lineward-operator"]
+    as_operator = ["--as", f"system:serviceaccount:{OWN}:lineward-operator", "--as-group", "system:masters"]
     arguments = ["datasetversion", name, "--subresource=status", "--type=merge", "-p", patch]
     refused = enforced.kubectl.run("patch", *arguments)
     assert b"lineward-status" in refused.stderr

@@ -96,7 +96,8 @@ def test_signed_bytes_let_training_start_and_the_end_is_not_delayed(run: Run, ku
     assert (pod.phase, pod.verdict.verdict) == ("Succeeded", Verdict.VERIFIED)
     assert pod.terminated("lineward-sidecar")["exitCode"] == 0
     assert pod.lag() <= 2
-    (start,) = events(kubectl, f"good-{uid}")
+    start, *_ = events(kubectl, f"good-{uid}")
+    assert start["eventType"] == "START"
     assert start["inputs"][0]["inputFacets"]["lineward_verification"]["verdict"] == "Verified"
 
 

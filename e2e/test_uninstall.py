@@ -31,6 +31,7 @@ def prepared(target: setup.Target, release: Release) -> Iterator[Release]:
     target.kubectl.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (OWN, GUARDED)))
     storage.start()
     storage.claim(CLAIM, {})
+    target.kubectl.within(GUARDED).delete("datasetversion", "german-credit-1.0.0")
     target.kubectl.apply(_dataset())
     yield release
     release.uninstall()
