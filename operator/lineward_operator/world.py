@@ -25,7 +25,7 @@ from lineward.domain.reasons import Reason
 from lineward.domain.recall import Recall
 from lineward.domain.settings import Settings
 from lineward.ports import EvidenceVerifier
-from lineward_operator.kubeio import NAMESPACES, Json, Kube, Resource
+from lineward_operator.kubeio import NAMESPACES, VALIDATING, Json, Kube, Resource
 from lineward_operator.ledger import Ledger
 from lineward_operator.metrics import Metrics
 from lineward_operator.owners import Owners
@@ -34,6 +34,7 @@ from lineward_operator.queue import Queue
 MAX_EVIDENCE = 20_000
 """Verified bundles remembered, a few kB each."""
 LABELS_KEPT = timedelta(seconds=60)
+REGISTERED_KEPT = timedelta(seconds=60)
 VERIFIERS = 2
 """Bundles verified at the same time; 2 to 5 ms of CPU each (shared with the event loop)."""
 
@@ -89,6 +90,7 @@ class World:
     """Whether everything was listed once, so that what is not there does not exist."""
     last_event: datetime = field(default_factory=lambda: datetime.now(UTC))
     _labels: dict[str, tuple[datetime, Mapping[str, str]]] = field(default_factory=dict)
+    _registered: tuple[datetime, str] | None = None
     _verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(VERIFIERS))
 
     def remember(self, resource: Resource, obj: Json, *, gone: bool) -> bool:
@@ -130,6 +132,15 @@ class World:
             found = await self.kube.find(NAMESPACES, namespace) or {"metadata": {}}
             known = self._labels[namespace] = (self.now(), found["metadata"].get("labels") or {})
         return known[1]
+
+    async def registered(self) -> str:
+        """Since when the API server asks the webhook (RFC 3339), at most a minute old; empty where it does not."""
+        if self._registered is None or self.now() - self._registered[0] > REGISTERED_KEPT:
+            found = await self.kube.find(VALIDATING, self.settings.webhook_configuration)
+            if found is None:
+                return ""
+            self._registered = (self.now(), str(found["metadata"]["creationTimestamp"]))
+        return self._registered[1]
 
     async def verify(self, bundle: bytes, digest: Digest, root: TrustRoot) -> Evidence | Refusal:
         """What a bundle proves under a trust root; computed once, in a thread."""

@@ -137,9 +137,13 @@ def _read_only(mount: Mapping[str, Any]) -> Json:
     return {**mount, "readOnly": True, **({"recursiveReadOnly": "IfPossible"} if recursive else {})}
 
 
+def verify_command(plan: str) -> list[str]:
+    """The whole command of verify for an encoded plan; it has no `args`."""
+    return [PYTHON, "-I", "-m", "lineward_sidecar.verify", "--plan", plan, "--result", RESULT]
+
+
 def _verify(spec: Mapping[str, Any], plan: str, injection: Injection, settings: Settings) -> Json:
-    command = [PYTHON, "-I", "-m", "lineward_sidecar.verify", "--plan", plan, "--result", RESULT]
-    container = _container(VERIFY, command, spec, injection, settings)
+    container = _container(VERIFY, verify_command(plan), spec, injection, settings)
     container["resources"] = injected_resources.of_verify(spec, injection.bounds)
     if settings.container_restart_rules:
         container["restartPolicy"] = "Never"

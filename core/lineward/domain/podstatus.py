@@ -10,24 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from lineward.domain import plan as plans
 from lineward.domain import testimony
 from lineward.domain.errors import InvalidInputError
+from lineward.domain.injection import VERIFY, verify_command
 from lineward.domain.plan import Plan
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict, VolumeVerdict
 
-VERIFY = "lineward-verify"
-COMMAND = ("/opt/lineward/bin/python", "-I", "-m", "lineward_sidecar.verify")
 OWN_PATHS = "/lineward/"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path; mounted into every container
 OWN_ENV = "LINEWARD_"
 ENDED = frozenset({"Succeeded", "Failed"})
 BUILT_IN = {"Job": "batch/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
 """API versions of Kubernetes' own controllers, for pods whose owner references were changed after admission."""
+_PLAN_AT = verify_command("").index("")
 MAX_MESSAGE = 300
 """Characters of one message for people (DESIGN section 7)."""
 
@@ -86,18 +85,20 @@ class ObservedPod:
     owner: Owner
     plan: Plan
     record: PodRecord
+    created: str
+    """RFC 3339 in UTC and whole seconds, as the API server writes it: comparable as text."""
 
 
 def observe(pod: Json, *, gone: bool = False) -> ObservedPod | None:
     """Read a pod as the API server sends it; None where it has no verify container.
 
     `gone` says that the object was deleted: a pod that had not ended then counts as failed.
-    Raises InvalidInputError(RequestInvalid) where the verify container carries no plan.
+    Raises InvalidInputError(RequestInvalid) where the verify container does not run the webhook's command with a plan.
     """
     container = _named(pod["spec"].get("initContainers"), VERIFY)
     if container is None:
         return None
-    plan = plans.decode(_argument(container, "--plan"))
+    plan = plans.decode(_plan_text(container))
     meta, status = pod["metadata"], pod.get("status") or {}
     verify = _named(status.get("initContainerStatuses"), VERIFY) or {}
     phase = str(status.get("phase") or "Pending")
@@ -107,26 +108,25 @@ def observe(pod: Json, *, gone: bool = False) -> ObservedPod | None:
         owner=_owner(meta, plan),
         plan=plan,
         record=replace(record, finished_at=_finished(pod) if record.ended else ""),
+        created=str(meta.get("creationTimestamp", "")),
     )
 
 
 def genuine(pod: Json, image: str, other_env: Sequence[str] = ()) -> bool:
-    """Tell whether the verify container is built as the webhook builds it, from `image` or another release of it.
+    """Tell whether the verify container of an observed pod is built as the webhook builds it, from exactly `image`.
 
     For pods that the webhook never saw (created before it was there): one who writes such a container by hand must not
-    get a verdict. The webhook itself compares exactly.
+    get a verdict. Its command is compared by `observe`. The webhook itself compares everything.
     """
     container = _named(pod["spec"].get("initContainers"), VERIFY)
     if container is None:
         return False
     first = (pod["spec"]["initContainers"] or [{}])[0].get("name") == VERIFY
-    words = [*(container.get("command") or ()), *(container.get("args") or ())]
     mounts = [str(mount.get("mountPath", "")) for mount in container.get("volumeMounts") or ()]
     env = [str(entry.get("name", "")) for entry in container.get("env") or ()]
     return (
         first
-        and repository(str(container.get("image", ""))) == repository(image)
-        and tuple(words[: len(COMMAND)]) == COMMAND
+        and container.get("image") == image
         and not container.get("envFrom")
         and not container.get("lifecycle")
         and container.get("terminationMessagePath", "/dev/termination-log") == "/dev/termination-log"
@@ -139,13 +139,6 @@ def genuine(pod: Json, image: str, other_env: Sequence[str] = ()) -> bool:
 def plausible(kind: str, name: str, uid: str) -> bool:
     """Whether an owner reference can be of a real object; the API server takes any text, and tenants write it."""
     return bool(_KIND.fullmatch(kind) and _NAME.fullmatch(name) and _UID.fullmatch(uid))
-
-
-def repository(image: str) -> str:
-    """Name of an image without tag and digest."""
-    name = image.partition("@")[0]
-    head, slash, tail = name.rpartition("/")
-    return head + slash + tail.partition(":")[0]
 
 
 def _owner(meta: Json, plan: Plan) -> Owner:
@@ -235,9 +228,10 @@ def _named(items: Sequence[Json] | None, name: str) -> Json | None:
     return next((item for item in items or () if item.get("name") == name), None)
 
 
-def _argument(container: Json, flag: str) -> str:
-    words = [*(container.get("command") or ()), *(container.get("args") or ())]
-    for word, following in pairwise(words):
-        if word == flag:
-            return str(following)
-    raise InvalidInputError(Reason.REQUEST_INVALID, f"{VERIFY} has no {flag}")
+def _plan_text(container: Json) -> str:
+    """The plan in a command that is word for word the webhook's: argparse would take the last of two plans."""
+    words = list(container.get("command") or ())
+    plan = str(words[_PLAN_AT]) if len(words) > _PLAN_AT else ""
+    if words != verify_command(plan) or container.get("args"):
+        raise InvalidInputError(Reason.REQUEST_INVALID, f"{VERIFY} does not run as the webhook has it run")
+    return plan

@@ -49,6 +49,9 @@ def contradiction(found: PodVerdict, code: int, plan: Plan) -> str:
         return f"{found.verdict} by exception"
     if plan.exceptions and found.verdict is Verdict.VERIFIED:
         return "Verified although an exception let data through"
+    missing = {volume.volume for volume in plan.volumes} - {volume.volume for volume in found.volumes}
+    if found.verdict is Verdict.VERIFIED and len(missing) != found.omitted:
+        return f"it lists {len(found.volumes)} volumes and leaves out {found.omitted}, the plan has {len(plan.volumes)}"
     problems = (_volume_contradiction(volume, found.verdict, plan) for volume in found.volumes)
     return next((problem for problem in problems if problem), "")
 
@@ -83,7 +86,10 @@ def volumes(found: PodVerdict, plan: Plan) -> tuple[VolumeVerdict, ...]:
 
 
 def _with_plan(planned: PlannedVolume, found: PodVerdict) -> VolumeVerdict:
-    """The verdict on a planned volume; where the message had no room for it, the pod's own."""
+    """The verdict on a planned volume; where the message had no room for it, the pod's own.
+
+    `contradiction` has made sure that a Verified message counts every planned volume.
+    """
     for volume in found.volumes:
         if volume.volume == planned.volume:
             return volume

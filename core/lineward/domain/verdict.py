@@ -18,7 +18,9 @@ from typing import Any
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 
-_HEAD = re.compile(r'\{"message":("(?:[^"\\]|\\.)*"),"verdict":"(\w+)","reason":"(\w+)","mode":"(\w*)","volumes":\[')
+_HEAD = re.compile(
+    r'\{"message":("(?:[^"\\]|\\.)*"),"verdict":"(\w+)","reason":"(\w+)","mode":"(\w*)","count":(\d{1,9}),"volumes":\['
+)
 MAX_BYTES = 4096
 MAX_VOLUMES = 64
 EXIT_DIFFERS = 86
@@ -74,6 +76,8 @@ class PodVerdict:
     reason: Reason
     mode: str
     volumes: tuple[VolumeVerdict, ...] = ()
+    omitted: int = 0
+    """How many volumes are not listed for want of room; the message has it as `count`, which is of all volumes."""
 
     def encode(self) -> str:
         """JSON of at most `MAX_BYTES` bytes of UTF-8; drops differing names, last first, until it fits."""
@@ -95,12 +99,16 @@ def decode(text: str) -> PodVerdict:
         volumes = raw["volumes"]
         if len(volumes) > MAX_VOLUMES:
             raise ValueError("too many volumes")
+        omitted = _omitted(raw["count"], len(volumes))
+        if omitted and len(text.encode()) < MAX_BYTES // 2:
+            raise ValueError("volumes are left out although there was room")
         return PodVerdict(
             message=str(raw["message"]),
             verdict=Verdict(raw["verdict"]),
             reason=Reason(raw["reason"]),
             mode=str(raw["mode"]),
             volumes=tuple(_volume(v) for v in volumes),
+            omitted=omitted,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(Reason.NO_VERDICT, f"not a verdict: {error}") from error
@@ -117,16 +125,24 @@ def decode_cut(text: str) -> PodVerdict:
         head = _HEAD.match(text)
         if head is None:
             raise ValueError("its head is missing")
-        message, verdict, reason, mode = head.groups()
+        message, verdict, reason, mode, count = head.groups()
+        volumes = tuple(_whole_volumes(text, head.end()))
         return PodVerdict(
             message=json.loads(message),
             verdict=Verdict(verdict),
             reason=Reason(reason),
             mode=mode,
-            volumes=tuple(_whole_volumes(text, head.end())),
+            volumes=volumes,
+            omitted=_omitted(int(count), len(volumes)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(Reason.NO_VERDICT, f"not the start of a verdict: {error}") from error
+
+
+def _omitted(count: int, listed: int) -> int:
+    if count < listed:
+        raise ValueError("more volumes than it counts")
+    return count - listed
 
 
 def _whole_volumes(text: str, at: int) -> Iterator[VolumeVerdict]:
@@ -159,7 +175,10 @@ def _volume(raw: dict[str, Any]) -> VolumeVerdict:
 
 
 def _dump(verdict: PodVerdict) -> bytes:
-    return json.dumps(asdict(verdict), ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+    head = asdict(verdict)
+    volumes, omitted = head.pop("volumes"), head.pop("omitted")
+    whole = {**head, "count": len(volumes) + omitted, "volumes": volumes}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def _shortened(verdict: PodVerdict) -> PodVerdict:
@@ -170,4 +189,4 @@ def _shortened(verdict: PodVerdict) -> PodVerdict:
         return replace(verdict, volumes=(*verdict.volumes[:longest], shorter, *verdict.volumes[longest + 1 :]))
     if len(verdict.message) > 200:
         return replace(verdict, message=verdict.message[:197] + "...")
-    return replace(verdict, volumes=verdict.volumes[:-1])
+    return replace(verdict, volumes=verdict.volumes[:-1], omitted=verdict.omitted + 1)

@@ -72,11 +72,15 @@ def _recorded(world: World, namespace: str, uid: str) -> Owner | None:
 async def _workload(world: World, pod: Tracked) -> Owner | None:
     """The workload of a pod that the webhook let in; None for one that it cannot have seen.
 
-    Only a namespace that is intercepted and under a policy counts: elsewhere anybody could write such a container.
+    Only a namespace that is intercepted and under a policy counts, and only a pod that is younger than the webhook's
+    registration: elsewhere and earlier anybody could write such a container.
     Labels of the pod do not matter here, as they can be changed after admission; the plan cannot.
     """
     observed = pod.observed
     if not pod.genuine or observed.namespace not in world.settings.intercepted_namespaces:
+        return None
+    registered = await world.registered()
+    if not registered or observed.created <= registered:
         return None
     labels = await world.namespace_labels(observed.namespace)
     policies = (policy for policy in world.policies.values() if isinstance(policy, Policy))

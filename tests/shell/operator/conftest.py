@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 from tests.shell.operator import pods
 from tests.shell.operator.fakeapi import FakeApi, connected, serving
-from tests.shell.operator.stage import JOBS, NOW, SETTINGS, Cluster, FakeLedger, FakeVerifier, policy
+from tests.shell.operator.stage import JOBS, NOW, REGISTRATION, SETTINGS, Cluster, FakeLedger, FakeVerifier, policy
 
 from lineward.domain.settings import Settings
 from lineward_operator.kubeio import Kube
@@ -40,6 +40,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
             return world
 
         api.put(f"{JOBS}/train", {"metadata": {"uid": pods.JOB}, "status": {}})
+        api.put(REGISTRATION, {"metadata": {"creationTimestamp": "2026-11-22T11:00:00Z"}})
         api.put("/apis/lineward.dev/v1alpha1/provenancepolicies/training", policy())
         cluster = Cluster(api, ledger, verifier, again(), again)
         await cluster.prime()

@@ -6,8 +6,8 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from lineward.domain.injection import verify_command
 from lineward.domain.plan import Plan, PlannedOutput, PlannedVolume
-from lineward.domain.podstatus import COMMAND
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import PodVerdict, Verdict, VolumeVerdict
 
@@ -74,7 +74,7 @@ def pod(name: str = "train-x", uid: str = "", plan: Plan = PLAN, **more: Any) ->
                 {
                     "name": "lineward-verify",
                     "image": IMAGE,
-                    "command": [*COMMAND, "--plan", plan.encode(), "--result", "/lineward/run/verdict.json"],
+                    "command": verify_command(plan.encode()),
                     "volumeMounts": [
                         {"name": "data", "mountPath": "/lineward/data/data"},
                         {"name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},

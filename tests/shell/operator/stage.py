@@ -22,6 +22,7 @@ Json = dict[str, Any]
 NOW = datetime(2026, 11, 22, 12, 2, tzinfo=UTC)
 RUNS = "/apis/lineward.dev/v1alpha1/namespaces/ml/trainingruns"
 EVENTS = "/api/v1/namespaces/ml/events"
+REGISTRATION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/lineward"
 JOBS = "/apis/batch/v1/namespaces/ml/jobs"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.shell.operator import pods
 from tests.shell.operator.pods import ended, pod, refused, running, verified
-from tests.shell.operator.stage import EVENTS, JOBS, RUNS, Cluster
+from tests.shell.operator.stage import EVENTS, JOBS, REGISTRATION, RUNS, Cluster
 
 from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
@@ -190,6 +190,22 @@ async def test_a_handmade_container_where_nobody_intercepts_counts_nothing(clust
 async def test_a_container_from_another_image_counts_nothing(cluster: Cluster) -> None:
     forged = running(verified(pod()))
     forged["spec"]["initContainers"][0]["image"] = "evil/lineward-sidecar:1"
+    await cluster.see(forged)
+    assert cluster.api.count(RUNS) == 0
+
+
+@pytest.mark.parametrize("since", ["2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z", None])
+async def test_a_pod_older_than_the_registration_counts_nothing(cluster: Cluster, since: str | None) -> None:
+    del cluster.api.objects[REGISTRATION]
+    if since:
+        cluster.api.put(REGISTRATION, {"metadata": {"creationTimestamp": since}})
+    await cluster.see(running(verified(pod())))
+    assert cluster.api.count(RUNS) == 0
+
+
+async def test_a_second_plan_behind_the_first_counts_nothing(cluster: Cluster) -> None:
+    forged = running(verified(pod()))
+    forged["spec"]["initContainers"][0]["args"] = ["--plan", replace(pods.PLAN, volumes=()).encode()]
     await cluster.see(forged)
     assert cluster.api.count(RUNS) == 0
 

@@ -12,6 +12,7 @@ from tests.shell.operator.pods import AUDIT, BAD, GOOD, REFUSED, ROOT, VERIFIED,
 
 from lineward.domain import podstatus, verdict
 from lineward.domain.errors import InvalidInputError
+from lineward.domain.injection import verify_command
 from lineward.domain.plan import Plan, Refusal
 from lineward.domain.podstatus import PodRecord, genuine, observe
 from lineward.domain.reasons import Reason
@@ -182,9 +183,10 @@ def test_a_start_of_something_else_is_no_verdict(text: str) -> None:
         verdict.decode_cut(text)
 
 
-def test_an_injected_container_is_genuine_also_of_another_release() -> None:
+def test_an_injected_container_is_genuine_and_one_of_another_release_is_not() -> None:
     assert genuine(pod(), pods.IMAGE)
-    assert genuine(pod(), "registry.local/lineward-sidecar@sha256:" + "0" * 64)
+    assert not genuine(pod(), "registry.local/lineward-sidecar@sha256:" + "0" * 64)
+    assert not genuine(pod(), pods.IMAGE.replace(":1", ":2"))
 
 
 @pytest.mark.parametrize(
@@ -192,8 +194,6 @@ def test_an_injected_container_is_genuine_also_of_another_release() -> None:
     [
         {"image": "registry.local/other:1"},
         {"image": "evil.local/lineward-sidecar:1"},
-        {"command": ["sh", "-c", "echo"]},
-        {"command": ["/opt/lineward/bin/python", "-m", "lineward_sidecar.verify"]},
         {"env": [{"name": "LD_PRELOAD", "value": "/x.so"}]},
         {"envFrom": [{"configMapRef": {"name": "x"}}]},
         {"volumeMounts": [{"name": "x", "mountPath": "/opt/lineward/lib"}]},
@@ -207,6 +207,66 @@ def test_a_container_built_otherwise_is_not_ours(change: pods.Json) -> None:
     obj = pod()
     obj["spec"]["initContainers"][0] |= change
     assert not genuine(obj, pods.IMAGE)
+
+
+OTHER_PLAN = replace(pods.PLAN, volumes=()).encode()
+TRUE_COMMAND = verify_command(pods.PLAN.encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command": ["sh", "-c", "echo"]},
+        {"command": None},
+        {"command": TRUE_COMMAND[:4] + TRUE_COMMAND[6:]},
+        {"command": [TRUE_COMMAND[0], *TRUE_COMMAND[2:]]},
+        {"command": [*TRUE_COMMAND, "--plan", OTHER_PLAN]},
+        {"command": [*TRUE_COMMAND[:4], "--plan", OTHER_PLAN, *TRUE_COMMAND[4:]]},
+        {"command": [*TRUE_COMMAND[:-1], "/lineward/elsewhere"]},
+        {"command": TRUE_COMMAND[:4], "args": TRUE_COMMAND[4:]},
+        {"args": ["--plan", OTHER_PLAN]},
+    ],
+)
+def test_a_command_that_is_not_word_for_word_the_webhooks_is_not_read(change: pods.Json) -> None:
+    obj = verified(pod())
+    obj["spec"]["initContainers"][0] |= change
+    with pytest.raises(InvalidInputError):
+        observe(obj)
+
+
+TWO = replace(pods.PLAN, volumes=(*pods.PLAN.volumes, replace(pods.PLAN.volumes[0], volume="more")))
+
+
+def said_of(count: int) -> str:
+    """The message on one volume, with another count."""
+    return VERIFIED.encode().replace('"count":1', f'"count":{count}')
+
+
+@pytest.mark.parametrize("message", [said_of(1), said_of(2), said_of(3), said_of(0)])
+def test_verified_that_is_silent_on_a_planned_volume_is_not_believed(message: str) -> None:
+    said = record(verified(pod(plan=TWO), message))
+    assert (said.verdict, said.reason) == (Verdict.UNKNOWN, Reason.NO_VERDICT)
+    assert {volume.verdict for volume in said.volumes} == {Verdict.UNKNOWN}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_cut_message_that_counts_other_volumes_than_planned_is_not_believed(count: int) -> None:
+    obj = pod(plan=replace(TWO, volumes=(*TWO.volumes, replace(TWO.volumes[0], volume="third"))))
+    obj["spec"]["containers"] = [{"name": f"c{i}"} for i in range(23)]
+    cut = said_of(count)[: MESSAGE_BYTES // 24].ljust(MESSAGE_BYTES // 24)
+    said = record(verified(obj, cut))
+    assert said.verdict is Verdict.UNKNOWN
+    assert record(verified(obj, cut.replace(f'"count":{count}', '"count":3'))).verdict is Verdict.VERIFIED
+
+
+def test_many_volumes_that_have_no_room_are_still_verified() -> None:
+    volumes = tuple(replace(pods.PLAN.volumes[0], volume=f"data-{i}") for i in range(40))
+    found = replace(VERIFIED, volumes=tuple(replace(GOOD, volume=volume.volume) for volume in volumes))
+    said = record(verified(pod(plan=replace(pods.PLAN, volumes=volumes)), found))
+    assert {volume.verdict for volume in said.volumes} == {Verdict.VERIFIED}
+    assert len(said.volumes) == 40
+    more = replace(pods.PLAN, volumes=(*volumes, replace(pods.PLAN.volumes[0], volume="unseen")))
+    assert record(verified(pod(plan=more), found)).verdict is Verdict.UNKNOWN
 
 
 def test_verify_must_be_first() -> None:
