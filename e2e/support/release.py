@@ -81,6 +81,14 @@ class Release:
             raise HelmError(f"helm {args[0]}: {done.stderr.strip()}")
         return done.stdout
 
+    def scale(self, component: str, replicas: int) -> None:
+        """Run so many pods of a Deployment of ours, and wait until that is so."""
+        deployment = f"deployment/{NAME}-{component}"
+        self.own("scale", deployment, f"--replicas={replicas}")
+        self.own("rollout", "status", deployment, "--timeout=120s")
+        selector = f"app.kubernetes.io/component={component}"
+        wait_for(f"{replicas} pods of {component}", lambda: len(self.own.items("pods", "-l", selector)) == replicas)
+
     def metrics(self, component: str) -> str:
         """Metrics of all pods of a component, one after the other."""
         pods = self.own.items("pods", "-l", f"app.kubernetes.io/component={component}")
