@@ -18,6 +18,7 @@ from lineward.domain.conditions import Condition
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, TrustRoot
+from lineward.domain.overlap import Stays
 from lineward.domain.plan import Refusal
 from lineward.domain.podstatus import ObservedPod, Owner
 from lineward.domain.policy import Policy
@@ -84,6 +85,9 @@ class World:
     pods: dict[str, Tracked] = field(default_factory=dict)
     members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Uids of known pods by namespace and uid of their workload."""
+    stays: Stays = field(default_factory=Stays)
+    disturbed: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By uid of a known pod: which pod could write to which of its claims, as name by claim."""
     unplaced: dict[str, set[str]] = field(default_factory=dict)
     """Uids of pods by namespace whose workload was not looked for yet; until then no run there may end."""
     primed: bool = False
@@ -122,6 +126,11 @@ class World:
                     self.queue.add(key)
                 else:
                     self.queue.add_after(key, after)
+
+    def forget_pod(self, uid: str) -> None:
+        """Forget a pod that no longer exists."""
+        self.pods.pop(uid, None)
+        self.disturbed.pop(uid, None)
 
     async def namespace_labels(self, namespace: str) -> Mapping[str, str]:
         """Labels of a namespace, at most a minute old; asked for only where a policy selects by them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
+from lineward.domain.claimuse import ClaimUse
 from lineward.domain.dataset import DatasetVersion, VolumeIdentity
 from lineward.domain.evidence import TrustRoot
 from lineward.domain.matching import DATASETS_ANNOTATION, chosen_names
@@ -19,7 +20,6 @@ from lineward.domain.recall import Recall
 from lineward.domain.settings import Settings
 from lineward.domain.world import Bounds, BrokenPolicy, World, Writer
 from lineward_webhook import census, kinds, metrics
-from lineward_webhook.census import PodFacts
 from lineward_webhook.evidence import EvidenceStore
 from lineward_webhook.kinds import Broken
 from lineward_webhook.reflector import Reflector
@@ -137,15 +137,11 @@ class Cache:
     def _bounds_changed(self, key: Key, row: Bounds | None) -> None:
         self._by_namespace.set(key, ((key[0], row),) if row else ())
 
-    def _pod_changed(self, key: Key, row: PodFacts | None) -> None:
+    def _pod_changed(self, key: Key, row: ClaimUse | None) -> None:
         namespace, name = key
-        facts = row or PodFacts()
-        read = set(facts.reads)
+        facts = row or ClaimUse()
         self._writers.set(
             key,
-            (
-                ((namespace, claim), Writer(name, audited=not facts.enforced and claim in read))
-                for claim in facts.writes
-            ),
+            (((namespace, claim), Writer(name, audited=facts.audits(claim))) for claim in facts.writes),
         )
         self._readers.set(key, (((namespace, claim), name) for claim in facts.reads if facts.enforced))

@@ -107,7 +107,7 @@ def observe(pod: Json, *, gone: bool = False) -> ObservedPod | None:
         namespace=str(meta.get("namespace", "")),
         owner=_owner(meta, plan),
         plan=plan,
-        record=replace(record, finished_at=_finished(pod) if record.ended else ""),
+        record=replace(record, finished_at=finished(pod) if record.ended else ""),
         created=str(meta.get("creationTimestamp", "")),
     )
 
@@ -139,6 +139,14 @@ def genuine(pod: Json, image: str, other_env: Sequence[str] = ()) -> bool:
 def plausible(kind: str, name: str, uid: str) -> bool:
     """Whether an owner reference can be of a real object; the API server takes any text, and tenants write it."""
     return bool(_KIND.fullmatch(kind) and _NAME.fullmatch(name) and _UID.fullmatch(uid))
+
+
+def finished(pod: Json) -> str:
+    """When a pod that has ended did: the last end of a container that the kubelet reported."""
+    status, meta = pod.get("status") or {}, pod["metadata"]
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    times = [str((_terminated(c) or {}).get("finishedAt") or "") for c in containers]
+    return max(times, default="") or str(meta.get("deletionTimestamp") or meta.get("creationTimestamp") or "")
 
 
 def _owner(meta: Json, plan: Plan) -> Owner:
@@ -206,13 +214,6 @@ def _started(pod: Json, verify: Json) -> bool:
         return True
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return any(_state(s, "running") or (_terminated(s) or {}).get("startedAt") for s in statuses)
-
-
-def _finished(pod: Json) -> str:
-    status, meta = pod.get("status") or {}, pod["metadata"]
-    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    times = [str((_terminated(c) or {}).get("finishedAt") or "") for c in containers]
-    return max(times, default="") or str(meta.get("deletionTimestamp") or meta.get("creationTimestamp") or "")
 
 
 def _terminated(status: Json) -> Json | None:

@@ -9,7 +9,7 @@ from lineward.domain.errors import LinewardError
 from lineward.domain.podstatus import Owner
 from lineward.domain.policy import Policy
 from lineward_operator.handlers.provenancepolicy import concerns
-from lineward_operator.kubeio import TRAINING_RUNS, Json
+from lineward_operator.kubeio import PODS, TRAINING_RUNS, Json
 from lineward_operator.world import Key, Tracked, World
 
 SETTLE = 0.2
@@ -21,7 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 def seen(world: World, obj: Json, *, gone: bool) -> None:
-    """Note a pod that has a verify container; all others are nobody's business here."""
+    """Note a pod that has a verify container, and of all others which claims they use."""
+    _track(world, obj, gone=gone)
+    for found in world.stays.note(obj, gone=gone):
+        writers = world.disturbed.setdefault(found.reader, {}) if found.reader in world.pods else {}
+        if found.real:
+            writers.setdefault(found.claim, found.writer)
+            world.queue.add(Key(PODS.plural, obj["metadata"]["namespace"], found.reader))
+        elif writers.get(found.claim) == found.writer:
+            del writers[found.claim]
+
+
+def _track(world: World, obj: Json, *, gone: bool) -> None:
     try:
         observed = podstatus.observe(obj, gone=gone)
     except LinewardError as error:
@@ -51,7 +62,7 @@ async def reconcile(world: World, namespace: str, uid: str) -> float | None:
     world.unplaced.get(namespace, set()).discard(uid)
     if pod.workload is None:
         if pod.gone:
-            world.pods.pop(uid, None)
+            world.forget_pod(uid)
         return None
     members = world.members.setdefault((namespace, pod.workload.uid), set())
     members.add(uid)

@@ -61,7 +61,7 @@ def forget_gone(world: World, namespace: str, uid: str) -> None:
     known = world.members.get((namespace, uid), set())
     for pod in [pod for pod in known if (tracked := world.pods.get(pod)) is None or tracked.gone]:
         known.discard(pod)
-        world.pods.pop(pod, None)
+        world.forget_pod(pod)
     if not known:
         world.members.pop((namespace, uid), None)
 

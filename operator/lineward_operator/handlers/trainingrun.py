@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lineward.domain import runs
+from lineward.domain import overlap, runs
 from lineward.domain.conditions import Condition, Status, Type, find, timestamp
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.reasons import Reason
@@ -80,8 +80,8 @@ async def _facts(world: World, namespace: str, obj: Json, members: Mapping[str, 
     state = WorkloadState(phase) if phase in {Phase.SUCCEEDED, Phase.FAILED} else WorkloadState.ALIVE
     before = RunFacts(workload, state, kept, refusals)
     pods = _merged(world, kept, members)
-    for pod in members.values():
-        refusals = runs.would_deny(refusals, pod.observed.record, pod.observed.plan)
+    for pod in [pod for pod in pods if pod.uid in members]:
+        refusals = runs.would_deny(refusals, pod, members[pod.uid].observed.plan)
     if pods != kept or not state_final(before):
         state = await _state(world, namespace, workload, pods)
     return before, RunFacts(workload, state, pods, refusals)
@@ -96,14 +96,17 @@ def _merged(world: World, kept: Sequence[PodRecord], members: Mapping[str, Track
     """Known pods as they are now, those that are gone as they were last seen."""
     pods = {pod.uid: pod for pod in kept}
     for uid, tracked in members.items():
-        pods[uid] = _updated(pods.get(uid), tracked.observed.record)
+        now = _updated(pods.get(uid), tracked.observed.record)
+        pods[uid] = overlap.disturbed(now, tracked.observed.plan, world.disturbed.get(uid, {}))
     return tuple(_vanished(world, pod) if _is_lost(world, pod) else pod for pod in pods.values())
 
 
 def _updated(old: PodRecord | None, new: PodRecord) -> PodRecord:
     """A verdict that was read once stays, even where the kubelet's status has lost it."""
-    if old is None or old.verdict is None or new.reason is not Reason.NO_VERDICT:
+    if old is None or old.verdict is None:
         return new
+    if new.reason is not Reason.NO_VERDICT:
+        return overlap.remembered(new, old)
     kept = replace(old, phase=new.phase, started=old.started or new.started)
     return replace(kept, started_at=old.started_at or new.started_at, finished_at=new.finished_at)
 
