@@ -144,6 +144,8 @@ def _name_missing(
         print(f"lineward: the provenance does not say {', '.join(missing)}", file=sys.stderr)
     if not volumes:
         print("lineward: no volume is named (--pvc CLAIM), so no pod will be matched to this version", file=sys.stderr)
+    if any("subPath" in volume.get("persistentVolumeClaim", {}) for volume in volumes):
+        print("lineward: pods that mount data by subPath are refused for now (SubPathNotSupported)", file=sys.stderr)
 
 
 def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO | None) -> Summary:
