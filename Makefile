@@ -37,7 +37,7 @@ generate: $(STAMP) ## write what is made from other files: the chart's copies of
 
 test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also builds Helm)
 	$(BIN)/python -m e2e.tools build helm
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
 	$(BIN)/python tests/native/check_native.py
