@@ -81,12 +81,17 @@ def test_one_dead_service_stops_the_others(stack: Stack) -> None:
 
 
 def test_an_interrupted_start_leaves_nothing(stack: Stack) -> None:
-    stack.down()
+    """A start takes half a second; on a busy machine the signal may come after it, and then it is tried again."""
     command = [sys.executable, "-m", "e2e.sigstore", "up"]
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as starting:
-        wait_for("a supervisor", lambda: stack.running, seconds=30, every=0.005)
-        starting.send_signal(signal.SIGINT)
-        assert starting.wait(30) == 130
+    for _ in range(10):
+        stack.down()
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as starting:
+            wait_for("a supervisor", lambda: stack.running, seconds=30, every=0.005)
+            starting.send_signal(signal.SIGINT)
+            interrupted = starting.wait(30) == 130
+        if interrupted:
+            break
+    assert interrupted
     assert not stack.running
     assert _all_closed()
 
