@@ -183,14 +183,8 @@ class Show:
         return bool(pod and workloads.was_started(pod, "train"))
 
     def _lineward(self, *args: str) -> str:
-        """`kubectl lineward ...` as the plugin runs it."""
-        environment = {
-            "KUBECONFIG": str(self.world.kubectl.kubeconfig),
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(self.workdir),
-        }
-        argv = [*LINEWARD, *args]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        """`kubectl lineward ...` as the plugin runs it, shown."""
+        done = self._called(*args)
         self.stage.ran(f"kubectl lineward {' '.join(args)}", done)
         self.stage.expect(done.returncode == 0, f"lineward {args[0]} answers")
         return done.stdout
@@ -199,19 +193,15 @@ class Show:
         uid = run["spec"]["workloadRef"]["uid"]
 
         def complete() -> str:
-            text = self._quiet("ledger", "events", "--run", uid)
+            text = self._called("ledger", "events", "--run", uid).stdout
             return text if "COMPLETE" in text else ""
 
         wait_for("the run's events in the ledger", complete, 60)
         text = self._lineward("ledger", "events", "--run", uid)
         return {word for word in ("START", "RUNNING", "COMPLETE", "FAIL") if word in text}
 
-    def _quiet(self, *args: str) -> str:
-        environment = {
-            "KUBECONFIG": str(self.world.kubectl.kubeconfig),
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(self.workdir),
-        }
-        return subprocess.run(
-            [*LINEWARD, *args], capture_output=True, text=True, check=False, timeout=60, env=environment
-        ).stdout
+    def _called(self, *args: str) -> subprocess.CompletedProcess[str]:
+        kubeconfig = str(self.world.kubectl.kubeconfig)
+        environment = {"KUBECONFIG": kubeconfig, "PATH": "/usr/bin:/bin", "HOME": str(self.workdir)}
+        argv = [*LINEWARD, *args]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
