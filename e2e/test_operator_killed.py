@@ -107,7 +107,9 @@ def theatre(tmp_path: Path) -> Iterator[Theatre]:
         plane.call("POST", f"{API}/provenancepolicies", POLICY)
         gate = {"metadata": {"name": "lineward"}, "webhooks": []}
         plane.call("POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", gate)
-        time.sleep(1.1)  # pods of the second in which the gate was registered may have passed before it, and do not count
+        time.sleep(
+            1.1
+        )  # pods of the second in which the gate was registered may have passed before it, and do not count
         found = Theatre(plane, tmp_path, free_port())
         ledger = _ledger(found)
         try:

@@ -29,8 +29,8 @@ AUTHORITY_SECRET = "lineward-webhook-ca"  # noqa: S105 - the name of a Secret
 CONFIGURATIONS = (("mutating.yaml", MUTATING), ("validating.yaml", VALIDATING))
 """Mutating first: while only that one is there, pods are injected but none is refused for want of it."""
 HANDSHAKE_TIMEOUT = 5.0
-NARROWING = ("namespaceSelector", "objectSelector", "matchConditions")
-"""Fields by which somebody else could take pods out of the webhook's sight."""
+DEFAULTS = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10, "reinvocationPolicy": "Never"}
+"""What the API server adds to a webhook (Kubernetes, pkg/apis/admissionregistration/v1/defaults.go)."""
 
 _log = logging.getLogger(__name__)
 
@@ -141,12 +141,13 @@ class WebhookKeeper:
         return body
 
     async def _keep(self, which: tuple[str, Resource], live: Json | None, desired: Json) -> bool:
-        if live is not None and not differs(desired, live):
+        if live is None:
+            await self._kube.apply(which[1], desired)
+        elif differs(desired, live):
+            # Not applied: apply leaves what others added, and is refused where that contradicts what it sets.
+            await self._kube.replace(which[1], {**desired, "metadata": {**live["metadata"], **desired["metadata"]}})
+        else:
             return False
-        applied = await self._kube.apply(which[1], desired)
-        if differs(desired, applied):
-            metadata = {**desired["metadata"], "resourceVersion": applied["metadata"]["resourceVersion"]}
-            await self._kube.replace(which[1], {**desired, "metadata": metadata})
         _log.info("webhook configuration written", extra={"configuration": which[0]})
         return True
 
@@ -159,14 +160,42 @@ class WebhookKeeper:
         return (host, f"{host}.cluster.local", f"{service}.{namespace}")
 
 
-def differs(desired: Any, live: Any) -> bool:
-    """Tell whether `live` lacks something of `desired` or narrows it; defaults the API server added do not count."""
-    if isinstance(desired, Mapping) and isinstance(live, Mapping):
-        narrowed = any(live.get(field) and not desired.get(field) for field in NARROWING)
-        return narrowed or any(differs(value, live.get(key)) for key, value in desired.items() if value not in ({}, []))
-    if isinstance(desired, list) and isinstance(live, list):
-        return len(desired) != len(live) or any(map(differs, desired, live))
-    return bool(desired != live)
+def differs(desired: Json, live: Json) -> bool:
+    """Tell whether `live` is anything but `desired` with the API server's defaults.
+
+    Every field of a webhook can narrow what it sees, so one more is as much a difference as one less. Of the metadata
+    only what `desired` sets counts.
+    """
+    return _settled(live) != _settled(desired) or any(
+        _part(live["metadata"].get(key), value) != value for key, value in desired["metadata"].items()
+    )
+
+
+def _part(live: Any, desired: Any) -> Any:
+    """Of a mapping what `desired` speaks of, all of anything else."""
+    if not isinstance(desired, Mapping):
+        return live
+    return {key: value for key, value in (live or {}).items() if key in desired}
+
+
+def _settled(configuration: Json) -> list[Any]:
+    return [_full(_webhook(webhook)) for webhook in configuration.get("webhooks") or ()]
+
+
+def _webhook(webhook: Json) -> Json:
+    client = webhook.get("clientConfig") or {}
+    if service := client.get("service"):
+        client = {**client, "service": {"port": 443, **service}}
+    rules = [{"scope": "*", **rule} for rule in webhook.get("rules") or ()]
+    return {**DEFAULTS, **webhook, "clientConfig": client, "rules": rules}
+
+
+def _full(value: Any) -> Any:
+    """Without empty members, which mean the same as none."""
+    if isinstance(value, Mapping):
+        members = {key: _full(member) for key, member in value.items()}
+        return {key: member for key, member in members.items() if member not in ({}, [], None)}
+    return [_full(item) for item in value] if isinstance(value, list) else value
 
 
 async def handshake(host: str, port: int, name: str, bundle: str) -> None:
