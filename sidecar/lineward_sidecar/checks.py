@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
 
 from lineward.adapters.files import Comparison, Outcome, verify_tree
 from lineward.adapters.files_engine import Progress
@@ -22,6 +19,7 @@ from lineward.domain.manifest import Parameters, Profile
 from lineward.domain.plan import Plan, PlannedOutput, PlannedVolume
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict, VolumeVerdict
+from lineward_sidecar import manifests
 
 MAX_NAMES = 10
 """Differing names to report; the 4096 bytes of a termination message hold about so many."""
@@ -95,7 +93,7 @@ def check_volume(plan: Plan, volume: PlannedVolume, progress: Callable[[str, Pro
     try:
         root = Digest.parse(volume.root)
         parameters = Parameters(Profile(volume.profile), volume.chunk_bytes)
-        with _manifest(volume) as manifest:
+        with manifests.opened(volume) as manifest:
             found = verify_tree(
                 volume.path,
                 root,
@@ -112,21 +110,6 @@ def check_volume(plan: Plan, volume: PlannedVolume, progress: Callable[[str, Pro
         )
         return verdict, f"{error} (volume {volume.volume})"
     return _verdict(volume, found), _sentence(volume, found)
-
-
-@contextmanager
-def _manifest(volume: PlannedVolume) -> Iterator[BinaryIO | None]:
-    """Open the volume's manifest if there is one: it only names what differs, so its absence is no failure."""
-    if not (volume.manifest_path and volume.manifest_digest):
-        yield None
-        return
-    try:
-        manifest = Path(volume.manifest_path).open("rb")  # noqa: SIM115 - closed below
-    except OSError:
-        yield None
-        return
-    with manifest:
-        yield manifest
 
 
 def _unvouched(plan: Plan, volume: PlannedVolume) -> Finding:

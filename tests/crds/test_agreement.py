@@ -53,6 +53,16 @@ def test_words_are_the_same() -> None:
     assert spec("datasetversion")["integrity"]["properties"]["profile"]["enum"] == list(Profile)
 
 
+def test_a_path_inside_a_volume_is_the_same() -> None:
+    (rule,) = manifest()["volumePath"]["x-kubernetes-validations"]
+    assert rule["rule"] == f"self.matches('^{dataset.INSIDE}$')"
+
+
+def manifest() -> dict[str, Any]:
+    properties: dict[str, Any] = spec("datasetversion")["integrity"]["properties"]["manifest"]["properties"]
+    return properties
+
+
 def test_caps_are_the_same() -> None:
     attestations = spec("datasetversion")["attestations"]
     assert attestations["maxItems"] == dataset.MAX_ATTESTATIONS

@@ -25,6 +25,9 @@ DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?"
 """Names and versions of data sets: what fits into a file name, a label and a URL."""
 MAX_WORD = 128
+_PART = "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)"
+INSIDE = f"{_PART}(/{_PART})*"
+"""A path that stays inside: relative, and no part of it empty, `.` or `..`."""
 
 
 class Lifecycle(StrEnum):
@@ -188,7 +191,7 @@ def _manifest(raw: Reader) -> ManifestRef:
         size=raw.whole("size"),
         config_map=config_map.text("name", cap=253, pattern=DNS_NAME) if config_map else "",
         key=config_map.text("key", cap=253, pattern=r"[-._a-zA-Z0-9]+") if config_map else "",
-        volume_path=raw.text("volumePath", ""),
+        volume_path=raw.text("volumePath", "", pattern=INSIDE),
         image=_image(raw.object("image")) if raw.has("image") else "",
     )
     raw.done()

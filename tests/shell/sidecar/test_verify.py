@@ -169,6 +169,18 @@ def test_broken_manifest_does_not_hurt_good_data(pod: Pod) -> None:
     assert pod.verify()[0] == 0
 
 
+def test_a_manifest_that_the_kubelet_mounted_names_what_differs(pod: Pod) -> None:
+    mount = pod.folder / "mount"
+    (mount / "..2026").mkdir(parents=True)
+    (mount / "..data").symlink_to("..2026")
+    (mount / "manifest.lwm").symlink_to("..data/manifest.lwm")
+    (pod.folder / "manifest.lwm").rename(mount / "..2026" / "manifest.lwm")
+    pod.with_volumes(replace(pod.volume, manifest_path=str(mount / "manifest.lwm")))
+    flip_a_byte(pod.data)
+    code, verdict = pod.verify()
+    assert (code, verdict.volumes[0].changed) == (86, ("modified train.csv",))
+
+
 def test_other_profile_or_chunk_size_is_another_root(pod: Pod) -> None:
     pod.with_volumes(replace(pod.volume, profile="posix", manifest_path=""))
     assert pod.verify()[0] == 86

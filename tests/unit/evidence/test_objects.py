@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +94,27 @@ def test_a_dataset_version_that_is_none(path: str, value: object) -> None:
         dataset.parse(changed(DATASET, path, value))
     assert caught.value.reason is Reason.DATASET_INVALID
     assert len(caught.value.message) < 400
+
+
+def manifest_in_the_volume(path: str) -> dataset.DatasetVersion:
+    obj = copy.deepcopy(DATASET)
+    where = obj["spec"]["integrity"]["manifest"]
+    del where["configMap"]
+    where["volumePath"] = path
+    return dataset.parse(obj)
+
+
+@pytest.mark.parametrize("path", ["m.lwm", "a/b/m.lwm", ".hidden/..data/...", "a b/\u00e9.lwm", "..a"])
+def test_a_manifest_may_lie_anywhere_in_its_volume(path: str) -> None:
+    integrity = manifest_in_the_volume(path).integrity
+    assert integrity.manifest
+    assert integrity.manifest.volume_path == path
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "..", "../m", "a/../m", "a/..", ".", "./m", "a//m", "a/", "//"])
+def test_a_manifest_never_lies_outside_its_volume(path: str) -> None:
+    with pytest.raises(InvalidInputError, match="volumePath must match"):
+        manifest_in_the_volume(path)
 
 
 def test_a_policy_starts_in_audit_and_always_demands_provenance() -> None:
