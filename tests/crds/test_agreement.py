@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,15 @@ def test_words_are_the_same() -> None:
 def test_a_path_inside_a_volume_is_the_same() -> None:
     (rule,) = manifest()["volumePath"]["x-kubernetes-validations"]
     assert rule["rule"] == f"self.matches('^{dataset.INSIDE}$')"
+
+
+def test_the_rule_on_places_of_a_manifest_names_them_all() -> None:
+    """A large manifest is shipped by none of them, so the rule allows that."""
+    places = set(manifest()) - {"digest", "size"}
+    block = spec("datasetversion")["integrity"]["properties"]["manifest"]
+    (rule,) = [found["rule"] for found in block["x-kubernetes-validations"]]
+    assert set(re.findall(r"has\(self\.(\w+)\)", rule)) == places
+    assert rule.endswith("size() <= 1")
 
 
 def manifest() -> dict[str, Any]:
