@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from cryptography.x509 import Certificate, load_der_x509_certificate
-from sigstore._internal.trust import CertificateAuthority as LibraryAuthority
-from sigstore._internal.trust import CTKeyring, Keyring, KeyringPurpose, RekorKeyring
 from sigstore.models import TrustedRoot
 from sigstore_models.common.v1 import TimeRange
 from sigstore_models.trustroot.v1 import CertificateAuthority, TransparencyLogInstance
 from sigstore_models.trustroot.v1 import TrustedRoot as RootMessage
 
+from lineward.adapters.library import CachedRoot
 from lineward.domain import strictjson
 from lineward.domain.errors import InvalidInputError, RefusedError
 from lineward.domain.reasons import Reason
@@ -28,36 +27,6 @@ MAX_INSTANCES = 64
 _TICK = timedelta(microseconds=1)
 
 
-class NarrowedRoot(TrustedRoot):
-    """A trusted root of the library's kind that parses its keys and certificates once instead of at each use.
-
-    All keys are there whatever the time is: their windows are enforced by `require_log_window` and `authorities_at`.
-    """
-
-    def __init__(self, message: RootMessage) -> None:
-        super().__init__(message)
-        self._rekor = RekorKeyring(Keyring([log.public_key for log in message.tlogs]))
-        self._ct = CTKeyring(Keyring([log.public_key for log in message.ctlogs]))
-        self._tsas = super().get_timestamp_authorities()
-        self._fulcio = super().get_fulcio_certs()
-
-    def rekor_keyring(self, purpose: KeyringPurpose) -> RekorKeyring:  # noqa: ARG002 - the library's signature
-        """Keys of the log."""
-        return self._rekor
-
-    def ct_keyring(self, purpose: KeyringPurpose) -> CTKeyring:  # noqa: ARG002 - the library's signature
-        """Keys of the certificate transparency log."""
-        return self._ct
-
-    def get_timestamp_authorities(self) -> list[LibraryAuthority]:
-        """Timestamping authorities, each with its window."""
-        return self._tsas
-
-    def get_fulcio_certs(self) -> list[Certificate]:
-        """Certificates of all authorities."""
-        return self._fulcio
-
-
 class Anchors:
     """The keys and authorities of one trusted root."""
 
@@ -66,7 +35,7 @@ class Anchors:
 
         Raises InvalidInputError(TrustRootInvalid).
         """
-        self._narrowed: dict[tuple[bytes, bytes], NarrowedRoot] = {}
+        self._narrowed: dict[tuple[bytes, bytes], CachedRoot] = {}
         strictjson.parse(text, cap=MAX_TRUSTED_ROOT, what="trustedRoot", reason=Reason.TRUST_ROOT_INVALID)
         try:
             self.message = RootMessage.from_json(text)
@@ -88,20 +57,20 @@ class Anchors:
         """The certificate transparency log with this id. Raises as `log` does."""
         return _named(self.message.ctlogs, key_id, "certificate transparency log")
 
-    def narrowed(self, log: TransparencyLogInstance, ct_log: TransparencyLogInstance | None = None) -> NarrowedRoot:
+    def narrowed(self, log: TransparencyLogInstance, ct_log: TransparencyLogInstance | None = None) -> CachedRoot:
         """The root with these logs only, and with the windows of timestamping authorities closed at their end."""
         key = (log.log_id.key_id, ct_log.log_id.key_id if ct_log else b"")
         if key not in self._narrowed:
             self._narrowed[key] = self._narrow(log, ct_log)
         return self._narrowed[key]
 
-    def _narrow(self, log: TransparencyLogInstance, ct_log: TransparencyLogInstance | None) -> NarrowedRoot:
+    def _narrow(self, log: TransparencyLogInstance, ct_log: TransparencyLogInstance | None) -> CachedRoot:
         update = {
             "tlogs": [log],
             "ctlogs": [ct_log] if ct_log else [],
             "timestamp_authorities": self.timestamping,
         }
-        return NarrowedRoot(self.message.model_copy(update=update))
+        return CachedRoot(self.message.model_copy(update=update))
 
     def authorities_at(self, times: Sequence[datetime]) -> list[Certificate]:
         """Certificates of the authorities whose windows hold all these times.

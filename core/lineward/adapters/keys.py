@@ -29,9 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
-from sigstore._internal.trust import KeyringPurpose
 from sigstore.hashes import Hashed
-from sigstore.models import TransparencyLogEntry
 from sigstore_models.rekor.v1 import TransparencyLogEntry as EntryMessage
 
 from lineward.adapters import timestamps
@@ -167,8 +165,7 @@ def _logged(
 ) -> list[datetime]:
     entry = EntryMessage.from_json(json.dumps(raw))
     log = anchors.log(entry.log_id.key_id)
-    keyring = anchors.narrowed(log).rekor_keyring(KeyringPurpose.VERIFY)
-    TransparencyLogEntry(entry)._verify(keyring)  # noqa: SLF001 - proof, checkpoint and promise; no public equivalent
+    anchors.narrowed(log).verify_entry(entry)
     if entry.integrated_time and entry.inclusion_promise:
         times = [*times, datetime.fromtimestamp(entry.integrated_time, tz=UTC)]
     require_log_window(log, times, "transparency log")

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from sigstore import dsse
-from sigstore._internal.timestamp import TimestampAuthorityClient
 from sigstore.models import ClientTrustConfig
 from sigstore.sign import SigningContext
 
@@ -149,7 +148,7 @@ class KeySigner:
         return json.dumps(bundle, separators=(",", ":")).encode()
 
     def _timestamps(self, signature: bytes) -> list[dict[str, str]]:
-        clients: list[TimestampAuthorityClient] = self._config.signing_config.get_tsas() if self._config else []
+        clients = self._config.signing_config.get_tsas() if self._config else []
         try:
             stamps = [client.request_timestamp(signature).as_bytes() for client in clients]
         except Exception as error:

@@ -7,26 +7,21 @@ is a refusal.
 
 from __future__ import annotations
 
-# ruff: noqa: SLF001 - sigstore-python (pinned to a minor release) has no public access to what its rules leave open
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from threading import Lock
-from typing import cast
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.x509 import Certificate
-from sigstore import dsse
-from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
 from sigstore.hashes import Hashed
 from sigstore.models import Bundle
-from sigstore.verify import Verifier
 from sigstore.verify.policy import VerificationPolicy
 from sigstore_models.trustroot.v1 import TransparencyLogInstance
 
 from lineward.adapters import bundle as bundles
 from lineward.adapters import certificate as certificates
-from lineward.adapters import intoto_entry, keys
+from lineward.adapters import intoto_entry, keys, library
 from lineward.adapters.anchors import Anchors, require_log_window
 from lineward.adapters.bundle import RawBundle, Signed
 from lineward.domain import provenance as provenances
@@ -109,48 +104,39 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())[:240] or type(error).__name__
 
 
-class _WindowedVerifier(Verifier):
-    """The library's verifier, which enforces the authorities' windows once it knows the verified times.
-
-    It overrides a private method; were that renamed, `times` would stay empty and everything be refused.
-    """
+class _WindowedVerifier(library.OpenVerifier):
+    """The library's verifier, which enforces the authorities' windows once it knows the verified times."""
 
     def __init__(self, anchors: Anchors, log: TransparencyLogInstance, ct_log: TransparencyLogInstance) -> None:
-        super().__init__(trusted_root=anchors.narrowed(log, ct_log))
+        super().__init__(anchors.narrowed(log, ct_log))
         self._anchors = anchors
-        self.times: list[datetime] = []
 
     def verify_intoto(self, bundle: Bundle, policy: VerificationPolicy) -> tuple[str, bytes]:
         """What `verify_dsse` does, for a log entry of type intoto 0.0.2."""
-        self._verify_common_signing_cert(bundle, policy)
-        envelope, certificate = bundle._dsse_envelope, bundle.signing_certificate
-        if envelope is None:
+        self.verify_signer(bundle, policy)
+        signed = library.verify_envelope(bundle)
+        if signed is None:
             raise RefusedError(Reason.EVIDENCE_INVALID, "the bundle has no envelope")
-        payload = dsse._verify(cast("EllipticCurvePublicKey", certificate.public_key()), envelope)
-        payload_type = envelope._inner.payload_type
-        body = bundle.log_entry._inner.canonicalized_body
-        intoto_entry.require_same(body, payload_type, payload, envelope.signature, certificate)
-        return payload_type, payload
+        body = library.entry(bundle).canonicalized_body
+        intoto_entry.require_same(body, *signed, bundle.signature, bundle.signing_certificate)
+        return signed
 
-    def _establish_time(self, bundle: Bundle) -> list[TimestampVerificationResult]:
-        found = self._intoto_times(bundle) if _kind(bundle) == intoto_entry.KIND else super()._establish_time(bundle)
-        self.times = [result.time for result in found]
-        if self.times:
-            self._fulcio_certificate_chain = self._anchors.authorities_at(self.times)
-        return found
-
-    def _intoto_times(self, bundle: Bundle) -> list[TimestampVerificationResult]:
+    def established(self, bundle: Bundle) -> list[datetime]:
         """Timestamps, and the time of the log's promise, whose signature the library checks with the entry."""
-        found = self._verify_timestamp_authority(bundle)
-        entry = bundle.log_entry._inner
+        if _kind(bundle) != intoto_entry.KIND:
+            return super().established(bundle)
+        times, entry = self.stamped(bundle), library.entry(bundle)
         if entry.integrated_time and entry.inclusion_promise:
-            time = datetime.fromtimestamp(entry.integrated_time, tz=UTC)
-            found.append(TimestampVerificationResult(TimestampSource.TRANSPARENCY_SERVICE, time))
-        return found
+            times.append(datetime.fromtimestamp(entry.integrated_time, tz=UTC))
+        return times
+
+    def authorities(self, times: Sequence[datetime]) -> list[Certificate]:
+        """Certificates of the authorities that were valid then. Raises RefusedError(OutsideValidity)."""
+        return self._anchors.authorities_at(times)
 
 
 def _kind(bundle: Bundle) -> tuple[str, str]:
-    kind = bundle.log_entry._inner.kind_version
+    kind = library.entry(bundle).kind_version
     return kind.kind, kind.version
 
 
@@ -167,7 +153,7 @@ class _ReadSigner:
 def _check_certificate(raw: RawBundle, anchors: Anchors, artifact: Hashed | None) -> Signed:
     bundle = Bundle.from_json(raw.raw)
     timestamp = certificates.sct(bundle.signing_certificate)
-    log = anchors.log(bundle.log_entry._inner.log_id.key_id)
+    log = anchors.log(library.entry(bundle).log_id.key_id)
     ct_log = anchors.ct_log(timestamp.log_id)
     verifier = _WindowedVerifier(anchors, log, ct_log)
     read = _ReadSigner()

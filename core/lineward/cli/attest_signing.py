@@ -13,6 +13,7 @@ from typing import TypeVar
 from sigstore.models import ClientTrustConfig
 
 from lineward.adapters.identity import TokenSource, at_terminal
+from lineward.adapters.library import root_json
 from lineward.adapters.signing import KeylessSigner, KeySigner, load_config
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import MAX_BUNDLE_FILE
@@ -75,4 +76,4 @@ class Signing:
 
 
 def _root(config: ClientTrustConfig | None) -> str:
-    return config.trusted_root._inner.to_json() if config else ""  # noqa: SLF001 - there is no public way to the JSON
+    return root_json(config) if config else ""

@@ -22,6 +22,7 @@ from sigstore_models.common.v1 import HashAlgorithm
 
 from lineward.adapters.bundle import Signed
 from lineward.adapters.documents import MAX_FILE
+from lineward.adapters.library import root_json
 from lineward.adapters.signing import temporary_cache
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import exits
@@ -111,7 +112,7 @@ def embedded_root(*, staging: bool = False) -> str:
     with temporary_cache():
         logging.getLogger("sigstore").setLevel(logging.ERROR)
         config = ClientTrustConfig.staging(offline=True) if staging else ClientTrustConfig.production(offline=True)
-        return config.trusted_root._inner.to_json()  # noqa: SLF001 - there is no public way to the JSON
+        return root_json(config)
 
 
 def _subjects(signed: Signed) -> set[str]:

@@ -16,6 +16,7 @@ from sigstore_models.common.v1 import TimeRange
 
 from lineward.adapters import documents, keys, sources
 from lineward.adapters.anchors import Anchors
+from lineward.adapters.library import root_json
 from lineward.adapters.signing import temporary_cache
 from lineward.cli import exits
 from lineward.cli.manifest_tree import replacing
@@ -80,7 +81,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     except Exception as error:
         problem = f"the trusted root could not be fetched: {' '.join(str(error).split())}"[:300]
         raise LinewardError(Reason.TRUST_ROOT_MISSING, problem) from error
-    text = config.trusted_root._inner.to_json()  # noqa: SLF001 - there is no public way to the JSON
+    text = root_json(config)
     Anchors(text)
     obj = {
         "apiVersion": API_VERSION,

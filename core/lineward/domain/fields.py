@@ -82,7 +82,7 @@ class Reader:
             self.fail("must be a text that is not empty", name)
         if len(value) > cap:
             self.fail(f"is longer than {cap} characters", name)
-        if _CONTROL.search(value):
+        if not value.isprintable() and _CONTROL.search(value):
             self.fail("holds control characters or half a surrogate pair", name)
         if pattern and not re.fullmatch(pattern, value):
             self.fail(f"must match {pattern}", name)
@@ -90,7 +90,8 @@ class Reader:
 
     def texts(self, name: str, *, cap: int = MAX_ITEMS, length: int = MAX_TEXT) -> tuple[str, ...]:
         """A list of texts; empty where the field is missing."""
-        return tuple(self._text(item, f"{name}[{i}]", length) for i, item in enumerate(self._list(name, cap)))
+        items = self._list(name, cap)
+        return tuple([self._text(item, f"{name}[{i}]", length) for i, item in enumerate(items)]) if items else ()
 
     def whole(self, name: str, default: int | None = None, *, low: int = 0, high: int = MAX_WHOLE) -> int:
         """A whole number between `low` and `high`, both included."""
@@ -129,9 +130,10 @@ class Reader:
 
     def moment(self, name: str) -> datetime | None:
         """A time of RFC 3339 with its zone (or a datetime of a YAML reader), in UTC; None where missing."""
-        if not self.has(name):
+        self._seen.add(name)
+        value = self.raw.get(name)
+        if value is None:
             return None
-        value = self.value(name)
         try:
             return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else moment(value)
         except (ValueError, OverflowError, TypeError):
@@ -153,7 +155,8 @@ class Reader:
 
     def objects(self, name: str, *, cap: int = MAX_ITEMS) -> tuple[Reader, ...]:
         """A list of objects; empty where the field is missing."""
-        return tuple([Reader(item, f"{name}[{i}]", self.reason, self) for i, item in enumerate(self._list(name, cap))])
+        items = self._list(name, cap)
+        return tuple([Reader(item, f"{name}[{i}]", self.reason, self) for i, item in enumerate(items)]) if items else ()
 
     def pairs(self, name: str, *, cap: int = MAX_ITEMS) -> dict[str, str]:
         """An object of texts, such as labels; values may be empty. Empty where the field is missing."""
@@ -167,10 +170,11 @@ class Reader:
         return dict(value)
 
     def _list(self, name: str, cap: int) -> Sequence[Any]:
-        if not self.has(name):
+        self._seen.add(name)
+        value = self.raw.get(name)
+        if value is None:
             return ()
-        value = self.value(name)
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, (list, tuple)):
             self.fail("must be a list", name)
         if len(value) > cap:
             self.fail(f"has more than {cap} items", name)
@@ -194,4 +198,5 @@ def moment(text: str) -> datetime:
     """Parse a time of RFC 3339 with its zone, in UTC. Raises ValueError."""
     if not isinstance(text, str) or not _MOMENT.fullmatch(text):
         raise ValueError("not a time of RFC 3339")
-    return datetime.fromisoformat(_FRACTION.sub(r"\1", text.upper())).astimezone(UTC)
+    short = _FRACTION.sub(r"\1", text) if "." in text else text
+    return datetime.fromisoformat(short.upper()).astimezone(UTC)

@@ -25,7 +25,7 @@ def parse(raw: bytes | str, *, cap: int, what: str, reason: Reason = Reason.EVID
         raise InvalidInputError(Reason.EVIDENCE_TOO_LARGE, f"{what} has {len(raw)} bytes; at most {cap} are read")
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(reason, f"{what} is not strict JSON: {error}"[:300]) from error
     if _deeper_than(value, MAX_DEPTH):
@@ -35,7 +35,8 @@ def parse(raw: bytes | str, *, cap: int, what: str, reason: Reason = Reason.EVID
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) != len(pairs) or (len(pairs) > 1 and len({key.casefold() for key in made}) != len(pairs)):
+    count = len(pairs)
+    if len(made) != count or (count > 1 and len(set(map(str.casefold, made))) != count):
         raise ValueError("duplicate key in an object")
     return made
 
@@ -44,15 +45,19 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_CONTAINERS = (dict, list)
+
+
 def _deeper_than(value: object, depth: int) -> bool:
-    level = [value]
+    """Tell whether decoded JSON nests deeper; the types are exact, since it was this module that decoded it."""
+    level: list[Any] = [value] if type(value) in _CONTAINERS else []
     while level and depth >= 0:
-        below: list[object] = []
-        for node in level:
-            if isinstance(node, dict):
-                below += [child for child in node.values() if isinstance(child, dict | list)]
-            elif isinstance(node, list):
-                below += [child for child in node if isinstance(child, dict | list)]
-        level = below
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in _CONTAINERS
+        ]
         depth -= 1
     return bool(level)
