@@ -41,14 +41,13 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 
 test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
 	$(BIN)/python tests/native/check_native.py
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/oracle.txt
 	LINEWARD_TOOLS=require $(BIN)/python -m pytest tests/manifest/test_oracle.py
 
 RUNS ?= 1000000
 fuzz: $(STAMP) ## fuzz the manifest and proof readers (RUNS=1000000)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
 	mkdir -p out/fuzz && rm -rf out/fuzz/vectors && cp -r tests/format_goldens/manifest-v1 out/fuzz/vectors && find out/fuzz -size +20k -delete
-	cd out && LINEWARD_ENGINE=python ../$(BIN)/python ../tests/fuzz/fuzz_manifest.py -runs=$(RUNS) -max_len=4096 fuzz
+	cd out && LINEWARD_ENGINE=python ../$(BIN)/python ../tests/fuzz/fuzzer.py ../tests/fuzz/fuzz_manifest.py -runs=$(RUNS) -max_len=4096 fuzz
 
 bench: $(STAMP) ## speed, as ratios beside something bare
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
@@ -70,8 +69,7 @@ sigstore-down: $(STAMP) ## stop it; its keys stay
 FUZZ ?= bundle statement provenance policy version
 
 fuzz-evidence: $(STAMP) ## fuzz the evidence verifier and its parsers (FUZZ=bundle RUNS=100000 for less)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/fuzz.txt
-	set -e; for target in $(FUZZ); do PYTHONPATH=. $(BIN)/python -m tests.fuzz $$target -runs=$(RUNS); done
+	set -e; for target in $(FUZZ); do PYTHONPATH=. $(BIN)/python tests/fuzz/fuzzer.py -m tests.fuzz $$target -runs=$(RUNS); done
 
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,15 +33,23 @@ def native_kernel() -> str:
     return "armv8" if platform.machine() == "aarch64" and "sha2" in words else "scalar"
 
 
-def build(folder: Path, compiler: str, *flags: str) -> str:
+def build(folder: Path, compiler: Sequence[str], *flags: str) -> str:
     target = str(folder / f"harness{len(list(folder.iterdir()))}")
-    subprocess.run([compiler, *STRICT, *flags, *SOURCES, "-o", target], check=True)
+    subprocess.run([*compiler, *STRICT, *flags, *SOURCES, "-o", target], check=True)
     return target
 
 
 def run(name: str, *command: str) -> None:
     print(f"{name}: ", end="", flush=True)
     subprocess.run(command, check=True, timeout=600)
+
+
+def the_compiler() -> list[str]:
+    """Words that call the C compiler, CC where set; ends the process where there is none."""
+    words = shlex.split(os.environ.get("CC", "cc"))
+    if not shutil.which(words[0]):
+        sys.exit(f"no C compiler ({words[0]}), so nothing was checked: apt-get install gcc libc6-dev, or set CC")
+    return words
 
 
 def missing(tool: str, package: str) -> bool:
@@ -54,7 +64,7 @@ def missing(tool: str, package: str) -> bool:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compiler = os.environ.get("CC", "cc")
+        compiler = the_compiler()
         sanitizers = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
         run("address and undefined behaviour", build(folder, compiler, *sanitizers), native_kernel(), ROUNDS)
         run("optimised", build(folder, compiler, "-O3"), native_kernel(), ROUNDS)
@@ -66,9 +76,12 @@ def main() -> None:
         if not missing("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross") and not missing(
             "qemu-aarch64", "qemu-user"
         ):
-            arm = build(folder, "aarch64-linux-gnu-gcc", "-O3", "-static")
+            arm = build(folder, ["aarch64-linux-gnu-gcc"], "-O3", "-static")
             run("Armv8", "qemu-aarch64", "-cpu", "max", arm, "armv8", "20000")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{shlex.join(error.cmd)} ended with {error.returncode}")
