@@ -13,26 +13,27 @@ from lineward.domain.conditions import timestamp
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.verdict import Verdict
 from lineward_operator.kubeio import EVENTS, Json, Kube, KubeError
+from lineward_operator.world import World
 
 COMPONENT = "lineward-operator"
 MAX_NOTE = 1024
 """Characters the API server takes as an Event's message."""
 
 
-async def announce(kube: Kube, namespace: str, pod: PodRecord, workload: Owner, now: datetime) -> None:
+async def announce(world: World, namespace: str, pod: PodRecord, workload: Owner) -> None:
     """Post the verdict on a pod and on its workload. Raises KubeError where the API server refuses."""
     target = Owner("Pod", pod.name, pod.uid, "v1")
     for about in dict.fromkeys((target, workload)):
         if about.api_version:
-            await _post(kube, event(namespace, pod, about, now), namespace)
+            await _post(world.kube, event(namespace, pod, about, world.now(), world.settings.docs_url), namespace)
 
 
-def event(namespace: str, pod: PodRecord, about: Owner, now: datetime) -> Json:
-    """The Event about one object."""
+def event(namespace: str, pod: PodRecord, about: Owner, now: datetime, docs: str = "") -> Json:
+    """The Event about one object; `docs` is the URL of the page of reasons, empty where none is served."""
     digest = hashlib.sha256(json.dumps([about.uid, pod.uid, pod.reason, pod.message]).encode()).hexdigest()
     verified = pod.verdict is Verdict.VERIFIED
     note = pod.message if about.uid == pod.uid else f"pod {pod.name}: {pod.message}"
-    step = "" if verified else f". Next step: {pod.reason.next_step}. See {pod.reason.docs}"
+    step = "" if verified else f". Next step: {pod.reason.next_step}. See {pod.reason.docs(docs)}"
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -135,11 +135,11 @@ def refusal(error: Exception) -> Answer:
     return Answer(denials=(Refusal(Reason.INTERNAL_ERROR, "the request could not be judged"),))
 
 
-def write(request: Request, answer: Answer) -> Json:
-    """The AdmissionReview to send back."""
+def write(request: Request, answer: Answer, docs: str = "") -> Json:
+    """The AdmissionReview to send back; `docs` is the URL of the page of reasons, empty for none."""
     response: Json = {"uid": request.uid, "allowed": not answer.denials}
     if answer.denials:
-        message = "\n".join(render(denial, answer.pod) for denial in answer.denials)
+        message = "\n".join(render(denial, answer.pod, docs) for denial in answer.denials)
         response["status"] = {
             "code": 500 if answer.denials[0].reason is Reason.INTERNAL_ERROR else 403,
             "reason": answer.denials[0].reason.value,
@@ -149,7 +149,7 @@ def write(request: Request, answer: Answer) -> Json:
         response["patchType"] = "JSONPatch"
         response["patch"] = base64.b64encode(json.dumps(answer.patch).encode()).decode()
     if answer.warnings:
-        response["warnings"] = [render(warning, answer.pod) for warning in answer.warnings]
+        response["warnings"] = [render(warning, answer.pod, docs) for warning in answer.warnings]
     if answer.audit:
         response["auditAnnotations"] = dict(answer.audit)
     return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}

@@ -46,7 +46,7 @@ def _handler(path: str, judge: Judge, cluster: Surroundings, settings: Settings)
         answer = _judged(path, judge, request, cluster, settings)
         review.record(request, answer, path)
         metrics.SECONDS.labels(path).observe(time.perf_counter() - started)
-        return web.json_response(review.write(request, answer))
+        return web.json_response(review.write(request, answer, settings.docs_url))
 
     return handle
 

@@ -61,6 +61,9 @@ def test_rendering_is_deterministic() -> None:
         ({"tls": {"mode": "existingSecret"}}, "tls.existingSecret: name the Secret"),
         ({"tls": {"existingSecret": "mine"}}, "tls.mode is self"),
         ({"openlineage": {"url": "ftp://x"}}, "url"),
+        ({"docsUrl": "wiki.example"}, "docsUrl"),
+        ({"docsUrl": "https://wiki.example/#reasons"}, "docsUrl"),
+        ({"docsUrl": "https://wiki.example/" + 60 * "x"}, "docsUrl"),
         ({"allowedInjectedEnv": ["LD_PRELOAD"]}, "allowedInjectedEnv"),
         ({"allowedInjectedEnv": ["PYTHONPATH"]}, "allowedInjectedEnv"),
         ({"allowedInjectedEnv": ["PATH"]}, "allowedInjectedEnv"),
@@ -103,6 +106,7 @@ def test_servers_understand_the_settings() -> None:
         "namespaces": ["ml", "research"],
         "allowedInjectedEnv": ["AWS_REGION"],
         "openlineage": {"url": "http://marquez:5000"},
+        "docsUrl": "https://wiki.example/reasons",
         "webhook": {"timeoutSeconds": 7},
     }
     read = parse(settings(values, namespace="elsewhere"))
@@ -110,6 +114,7 @@ def test_servers_understand_the_settings() -> None:
     assert read.intercepted_namespaces == ("ml", "research")
     assert read.allowed_injected_env == ("AWS_REGION",)
     assert read.openlineage_url == "http://marquez:5000"
+    assert read.docs_url == "https://wiki.example/reasons"
     assert read.webhook_timeout_seconds == 7
     assert read.sidecar_image == "lineward.local/lineward-sidecar:dev"
     assert read.ledger_url == "http://lineward-ledger.elsewhere.svc:8080"

@@ -122,6 +122,7 @@ readinessProbe:
   "ledgerUrl" (printf "http://lineward-ledger.%s.svc:8080" .Release.Namespace)
   "ledgerAudience" "lineward-ledger"
   "openlineageUrl" .Values.openlineage.url
+  "docsUrl" .Values.docsUrl
   "allowedInjectedEnv" .Values.allowedInjectedEnv
   "sidecarRequests" (.Values.sidecar.resources.requests | default dict)
   "sidecarLimits" (.Values.sidecar.resources.limits | default dict)

@@ -61,7 +61,7 @@ class Report:
         rows = [(_WORDS[step.outcome], _line(step)) for step in self.steps]
         rows.append((str(self.verdict).upper(), f"{self.subject}: {self.message}" if self.message else self.subject))
         if self.reason is not Reason.VERIFIED:
-            rows.append(("next step", f"{self.reason.next_step} ({self.reason.docs})"))
+            rows.append(("next step", f"{self.reason.next_step} ({self.reason.docs()})"))
         return rows
 
 

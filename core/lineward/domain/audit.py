@@ -45,7 +45,7 @@ def findings(runs: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
                 reason=str(refusal.get("reason", "")),
                 message=str(refusal.get("message", "")),
                 next_step=reason.next_step if reason else "",
-                docs=reason.docs if reason else "",
+                docs=reason.docs() if reason else "",
                 since=str(status.get("startedAt", "")),
             )
 

@@ -38,6 +38,8 @@ from lineward.domain.world import BrokenPolicy, World
 MAX_REFUSALS = 32
 """Refusals that one pod is told; a pod that breaks more has enough to read."""
 MAX_MESSAGE = 300
+MIN_ROOM = 40
+"""Characters that a message keeps of its own; the volume's description gives way to them."""
 _TOO_LARGE = "what the verifier must know of its volumes is too long for one argument; mount fewer, with shorter names"
 _FORCE = {Mode.AUDIT: 0, Mode.WARN: 1, Mode.ENFORCE: 2}
 DATA_ROOT = "/lineward/data"
@@ -102,17 +104,25 @@ def decide(pod: Pod, world: World, settings: Settings) -> Decision:
     )
 
 
-def render(refusal: Refusal, pod: Pod) -> str:
-    """One line for people, at most `MAX_MESSAGE` characters: what is refused, why, what to do, where to read."""
+def render(refusal: Refusal, pod: Pod, docs: str = "") -> str:
+    """One line for people, at most `MAX_MESSAGE` characters: what is refused, why, what to do, where to read.
+
+    `docs` is the URL of the page of reasons, empty where none is served.
+    """
     found = next((v for v in pod.volumes if v.name == refusal.volume), None)
-    what = describe(found.identity) if found else ""
-    where = f'volume "{refusal.volume}"{f" ({what})" if what else ""}: ' if refusal.volume else ""
-    head = f"[lineward] {where}{refusal.reason.value}: "
     step = refusal.reason.next_step
-    tail = f". {step[:1].upper()}{step[1:]}. See {refusal.reason.docs}"
+    tail = f". {step[:1].upper()}{step[1:]}. See {refusal.reason.docs(docs)}"
+    head = _head(refusal, f" ({describe(found.identity)})" if found else "")
+    if len(head) + len(tail) > MAX_MESSAGE - MIN_ROOM:
+        head = _head(refusal, "")
     room = MAX_MESSAGE - len(head) - len(tail)
     message = refusal.message if len(refusal.message) <= room else f"{refusal.message[: max(0, room - 3)]}..."
     return f"{head}{message}{tail}"
+
+
+def _head(refusal: Refusal, what: str) -> str:
+    where = f'volume "{refusal.volume}"{what}: ' if refusal.volume else ""
+    return f"[lineward] {where}{refusal.reason.value}: "
 
 
 def _matching(pod: Pod, world: World) -> list[Policy | BrokenPolicy] | Refusal:

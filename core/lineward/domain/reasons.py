@@ -10,7 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-DOCS_URL = "https://lineward.dev/reasons"
+DOCS_PAGE = "docs/reasons.md"
+"""The page in Lineward's sources; messages name it where no copy of it is served."""
 
 
 class Reason(StrEnum):
@@ -24,10 +25,9 @@ class Reason(StrEnum):
         member.next_step = next_step
         return member
 
-    @property
-    def docs(self) -> str:
-        """Where the reason is explained."""
-        return f"{DOCS_URL}#{self.value.lower()}"
+    def docs(self, page: str = "") -> str:
+        """Where the reason is explained: its section of `page`, the URL of a copy that people can reach."""
+        return f"{page or DOCS_PAGE}#{self.value.lower()}"
 
     # Nothing to object to.
     VERIFIED = "Verified", "nothing to do"

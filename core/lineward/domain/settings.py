@@ -29,6 +29,8 @@ class Settings:
     ledger_audience: str = "lineward-ledger"
     openlineage_url: str = ""
     """A further OpenLineage receiver (such as Marquez) for the sidecar's and operator's events."""
+    docs_url: str = ""
+    """URL of the page that explains reasons, for messages; empty: they name the page in Lineward's sources."""
     allowed_injected_env: tuple[str, ...] = ()
     """Environment names that other platform webhooks may add to Lineward's containers."""
     sidecar_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "10m", "memory": "64Mi"})

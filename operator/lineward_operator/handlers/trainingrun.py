@@ -56,7 +56,7 @@ async def reconcile(world: World, namespace: str, uid: str) -> float | None:
     judgement = runs.judge(facts)
     told = [pod for pod in facts.pods if _news(pod, before.pods)]
     for pod in told:
-        await events.announce(world.kube, namespace, pod, facts.workload, world.now())
+        await events.announce(world, namespace, pod, facts.workload)
     plans = {uid: pod.observed.plan for uid, pod in members.items()}
     recorded = await _record(
         world, obj, before, Outbox(world.settings.cluster_name, namespace, facts, judgement, plans)

@@ -46,6 +46,15 @@ async def test_a_refused_pod_is_announced_on_pod_and_job(cluster: Cluster) -> No
     assert cluster.condition("Verified")["status"] == "False"
 
 
+@pytest.mark.parametrize("page", ["", "https://wiki.example/reasons"])
+async def test_an_event_says_where_to_read(cluster: Cluster, page: str) -> None:
+    cluster.world.settings = replace(cluster.world.settings, docs_url=page)
+    await cluster.see(refused(pod()))
+    events = [obj for path, obj in cluster.api.objects.items() if path.startswith(EVENTS)]
+    assert all(e["message"].endswith(f" See {page or 'docs/reasons.md'}#contentdiffers") for e in events)
+    assert events
+
+
 async def test_ledger_gets_verdict_run_and_lineage_once(cluster: Cluster) -> None:
     one = pod()
     uid = one["metadata"]["uid"]

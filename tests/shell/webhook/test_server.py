@@ -27,6 +27,7 @@ from tests.unit.gate.pods import SETTINGS, a_pod, a_world, with_change
 from lineward.domain.podspec import Pod
 from lineward.domain.policy import Policy
 from lineward.domain.reasons import Reason
+from lineward.domain.settings import Settings
 from lineward.domain.world import World
 from lineward_webhook import metrics, server, tls
 from lineward_webhook.tls import Certificates
@@ -54,8 +55,10 @@ class Failing(Known):
 
 
 @asynccontextmanager
-async def asking(cluster: Known | None = None) -> AsyncIterator[tuple[Ask, TestClient[web.Request, web.Application]]]:
-    async with TestClient(TestServer(server.admission(cluster or Known(), SETTINGS))) as client:
+async def asking(
+    cluster: Known | None = None, settings: Settings = SETTINGS
+) -> AsyncIterator[tuple[Ask, TestClient[web.Request, web.Application]]]:
+    async with TestClient(TestServer(server.admission(cluster or Known(), settings))) as client:
 
         async def ask(path: str, body: Json) -> Json:
             response = await client.post(path, json=body)
@@ -89,6 +92,16 @@ async def test_a_denial_says_what_why_and_what_next() -> None:
     assert (status["code"], status["reason"]) == (403, "Unvouched")
     assert status["message"].startswith('[lineward] volume "data" (claim credit): Unvouched: ')
     assert len(status["message"]) <= 300
+
+
+@pytest.mark.parametrize(("mode", "where"), [("enforce", "status"), ("warn", "warnings")])
+async def test_a_message_links_to_the_page_that_the_settings_name(mode: str, where: str) -> None:
+    settings = replace(SETTINGS, docs_url="https://wiki.example/reasons")
+    async with asking(Known(a_world(mode=mode, dataset=None)), settings) as (ask, _):
+        pod = patched(a_pod(), await ask("/mutate", review(a_pod())))
+        said = (await ask("/validate", review(pod)))[where]
+    message = said["message"] if where == "status" else said[0]
+    assert message.endswith("See https://wiki.example/reasons#unvouched")
 
 
 async def test_every_objection_has_its_line() -> None:

@@ -76,13 +76,29 @@ def test_enforce_denies_what_nobody_vouches_for() -> None:
     message = render(decision.denials[0], podspec.parse(a_pod()))
     assert message.startswith('[lineward] volume "data" (claim credit): Unvouched: no DatasetVersion in namespace ml')
     assert message.endswith(
-        f". Attest the volume's data: lineward attest DIR --pvc CLAIM, then kubectl apply. See {Reason.UNVOUCHED.docs}"
+        ". Attest the volume's data: lineward attest DIR --pvc CLAIM, then kubectl apply. See docs/reasons.md#unvouched"
     )
 
 
 def test_a_message_is_never_longer_than_a_screen() -> None:
     refusal = Refusal(Reason.UNVOUCHED, "x" * 5000, "data")
     assert len(render(refusal, podspec.parse(a_pod()))) == MAX_MESSAGE
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_message_with_the_longest_names_keeps_what_to_do_and_where_to_read(reason: Reason) -> None:
+    pod, page = with_change(long_names), f"https://{'w' * 72}"
+    (volume, *_) = podspec.parse(pod).volumes
+    message = render(Refusal(reason, "x" * 5000, volume.name), podspec.parse(pod), page)
+    assert len(message) <= MAX_MESSAGE
+    assert message.endswith(f"{reason.next_step[1:]}. See {page}#{reason.value.lower()}")
+    assert "xxx..." in message
+
+
+def test_a_message_links_to_the_page_that_the_platform_team_serves() -> None:
+    refusal = Refusal(Reason.UNVOUCHED, "", "data")
+    assert render(refusal, podspec.parse(a_pod())).endswith("See docs/reasons.md#unvouched")
+    assert render(refusal, podspec.parse(a_pod()), "https://wiki/r").endswith("See https://wiki/r#unvouched")
 
 
 @pytest.mark.parametrize(("mode", "warned"), [("audit", 0), ("warn", 1)])
