@@ -87,7 +87,7 @@ class World:
     """Uids of known pods by namespace and uid of their workload."""
     stays: Stays = field(default_factory=Stays)
     disturbed: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By uid of a known pod: which pod could write to which of its claims, as name by claim."""
+    """By uid of a known pod: which pod could write to which of its volumes, as pod by volume."""
     unplaced: dict[str, set[str]] = field(default_factory=dict)
     """Uids of pods by namespace whose workload was not looked for yet; until then no run there may end."""
     primed: bool = False

@@ -10,7 +10,7 @@ from typing import Any
 from kubernetes.aio.client import ApiClient
 
 from lineward.domain.claimuse import ClaimUse
-from lineward.domain.dataset import DatasetVersion, VolumeIdentity
+from lineward.domain.dataset import ClaimVolume, DatasetVersion, VolumeIdentity
 from lineward.domain.evidence import TrustRoot
 from lineward.domain.matching import DATASETS_ANNOTATION, chosen_names
 from lineward.domain.plan import Refusal
@@ -142,6 +142,6 @@ class Cache:
         facts = row or ClaimUse()
         self._writers.set(
             key,
-            (((namespace, claim), Writer(name, audited=facts.audits(claim))) for claim in facts.writes),
+            (((namespace, claim), Writer(name, audited=facts.audits(ClaimVolume(claim)))) for claim in facts.writes),
         )
         self._readers.set(key, (((namespace, claim), name) for claim in facts.reads if facts.enforced))

@@ -21,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 def seen(world: World, obj: Json, *, gone: bool) -> None:
-    """Note a pod that has a verify container, and of all others which claims they use."""
+    """Note a pod that has a verify container, and of all others which claims and exports they use."""
     _track(world, obj, gone=gone)
     for found in world.stays.note(obj, gone=gone):
         writers = world.disturbed.setdefault(found.reader, {}) if found.reader in world.pods else {}
         if found.real:
-            writers.setdefault(found.claim, found.writer)
-            world.queue.add(Key(PODS.plural, obj["metadata"]["namespace"], found.reader))
-        elif writers.get(found.claim) == found.writer:
-            del writers[found.claim]
+            writers.setdefault(found.volume, found.writer)
+            world.queue.add(Key(PODS.plural, found.namespace, found.reader))
+        elif writers.get(found.volume) == found.writer:
+            del writers[found.volume]
 
 
 def _track(world: World, obj: Json, *, gone: bool) -> None:

@@ -35,6 +35,22 @@ def using(obj: Json, claim: str, *, read_only: bool) -> Json:
     return {**obj, "spec": {**obj["spec"], "containers": [main], "volumes": volumes}}
 
 
+def mounting(obj: Json, path: str, server: str = "nfs.example", namespace: str = "ml") -> Json:
+    """The pod with an NFS export in the place of its claim."""
+    (volume,) = obj["spec"]["volumes"]
+    read_only = volume["persistentVolumeClaim"]["readOnly"]
+    obj["spec"]["volumes"] = [{"name": "data", "nfs": {"server": server, "path": path, "readOnly": read_only}}]
+    obj["metadata"]["namespace"] = namespace
+    return obj
+
+
+def export_reader(path: str = "/export/credit", mode: str = "enforce", *, read_only: bool = True) -> Json:
+    """A protected pod that takes an NFS export for data."""
+    volumes = (replace(pods.PLAN.volumes[0], claim=""),)
+    obj = pod("train-x", plan=replace(pods.PLAN, mode=mode, volumes=volumes))
+    return mounting(using(obj, "", read_only=read_only), path)
+
+
 def done(obj: Json, at: str) -> Json:
     return ended(running(obj), at=f"2026-11-22T{at}Z")
 
@@ -71,6 +87,68 @@ async def test_it_stays_so_when_the_writer_is_gone_and_the_operator_was_replaced
     cluster.restart()
     await cluster.prime()
     assert len(cluster.ledger.received) == sent
+
+
+@pytest.mark.parametrize("first", ["reader", "writer"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        mounting(writer(), "/export/credit"),
+        mounting(writer(), "/export/credit/"),
+        mounting(writer(), "/export/credit/2026"),
+        mounting(writer(), "/export/x/../credit"),
+        mounting(writer(), "/export"),
+        mounting(writer(), "/"),
+        mounting(writer(), "/export/credit", server="NFS.example."),
+        mounting(writer(), "/export/credit", namespace="elsewhere"),
+    ],
+    ids=lambda obj: f"{obj['metadata']['namespace']}-{obj['spec']['volumes'][0]['nfs']}",
+)
+async def test_an_export_has_writers_in_every_namespace_above_and_below(
+    cluster: Cluster, first: str, other: Json
+) -> None:
+    await cluster.see(*((export_reader(), other) if first == "reader" else (other, export_reader())))
+    await cluster.see(running(verified(export_reader())))
+    assert_disturbed(cluster)
+    elsewhere = other["metadata"]["namespace"] != "ml"
+    assert (
+        f"pod {'elsewhere/' if elsewhere else ''}notebook mounted the export of volume data writable"
+        in (cluster.run()["status"]["message"])
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        mounting(writer(), "/export/credit-2"),
+        mounting(writer(), "/export/cred"),
+        mounting(writer(), "/export/credit", server="other.example"),
+        mounting(using(writer(), "", read_only=True), "/export/credit"),
+        writer(claim="nfs.example"),
+        done(mounting(writer(), "/export/credit"), "12:00:00"),
+    ],
+)
+async def test_who_cannot_have_written_to_an_export_disturbs_nobody(cluster: Cluster, other: Json) -> None:
+    await cluster.see(other, running(verified(export_reader())))
+    assert cluster.condition("Verified")["status"] == "True"
+
+
+async def test_a_pod_that_cannot_be_read_writes_to_its_exports(cluster: Cluster) -> None:
+    other = mounting(using(writer(), "", read_only=True), "/export/credit")
+    other["spec"]["containers"] = "none"
+    await cluster.see(export_reader(), other)
+    await cluster.see(running(verified(export_reader())))
+    assert_disturbed(cluster)
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [("audit", "Verified"), ("enforce", "Unknown")])
+async def test_exports_under_audit_do_not_disturb_each_other(cluster: Cluster, mode: str, verdict: str) -> None:
+    said = replace(pods.VERIFIED, mode="audit")
+    other = export_reader("/export", "audit", read_only=False)
+    other["metadata"] |= {"name": "other", "uid": "22222222-2222-4222-8222-222222222222"}
+    one = export_reader(mode=mode)
+    await cluster.see(running(verified(other, said)), running(verified(one, replace(said, mode=mode))))
+    assert cluster.run()["status"]["verdict"] == verdict
 
 
 async def test_what_met_while_nobody_watched_is_derived_from_times(cluster: Cluster) -> None:
