@@ -69,7 +69,8 @@ sigstore-down: $(STAMP) ## stop it; its keys stay
 FUZZ ?= bundle statement provenance policy version
 
 fuzz-evidence: $(STAMP) ## fuzz the evidence verifier and its parsers (FUZZ=bundle RUNS=100000 for less)
-	set -e; for target in $(FUZZ); do PYTHONPATH=. $(BIN)/python tests/fuzz/fuzzer.py -m tests.fuzz $$target -runs=$(RUNS); done
+	mkdir -p out/fuzz
+	set -e; for target in $(FUZZ); do PYTHONPATH=. $(BIN)/python tests/fuzz/fuzzer.py -m tests.fuzz $$target -runs=$(RUNS) -artifact_prefix=out/fuzz/; done
 
 clean: ## remove what builds and tests left in the checkout
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -39,16 +39,41 @@ class Choices(Protocol):
         ...
 
 
-def mutated(value: Any, choices: Choices) -> bytes:
-    """JSON text of the value with one to three changes; one time in eight the text itself is changed too."""
-    tree = copy.deepcopy(value)
-    for _ in range(1 + choices.below(3)):
-        tree = _changed(tree, choices)
-    try:
-        text = json.dumps(tree, ensure_ascii=bool(choices.below(2))).encode()
-    except UnicodeEncodeError:
-        text = json.dumps(tree).encode()
-    return _bytes(text, choices) if choices.below(8) == 0 else text
+class Subject:
+    """A JSON value to change again and again: its text and places are found once, so that inputs are cheap."""
+
+    def __init__(self, value: Any) -> None:
+        self._text = json.dumps(value)
+        self._places = _places(value)
+
+    def mutated(self, choices: Choices) -> bytes:
+        """JSON text with one to three changes; one time in eight the text itself is changed too."""
+        tree = json.loads(self._text)
+        for _ in range(1 + choices.below(3)):
+            self._change(tree, choices)
+        try:
+            text = json.dumps(tree, ensure_ascii=bool(choices.below(2))).encode()
+        except UnicodeEncodeError:
+            text = json.dumps(tree).encode()
+        return _bytes(text, choices) if choices.below(8) == 0 else text
+
+    def _change(self, tree: Any, choices: Choices) -> None:
+        """Change one place, unless an earlier change took it away."""
+        path = self._places[choices.below(len(self._places))]
+        parent, last, there = _at(tree, path[:-1]), path[-1], _at(tree, path)
+        if not isinstance(parent, dict | list) or there is None:
+            return
+        match choices.below(8):
+            case 0:
+                del parent[last]
+            case 1:
+                parent[last] = copy.deepcopy(_at(tree, self._places[choices.below(len(self._places))]))
+            case 2:
+                _twice(parent, last, there)
+            case 3:
+                parent[last] = _repeated(there, choices)
+            case _:
+                parent[last] = _other(there, choices)
 
 
 def _places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -62,25 +87,10 @@ def _places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def _changed(tree: Any, choices: Choices) -> Any:
-    places = _places(tree)
-    if not places:
-        return _odd(choices)
-    path = places[choices.below(len(places))]
-    parent = _at(tree, path[:-1])
-    last, there = path[-1], _at(tree, path)
-    match choices.below(8):
-        case 0:
-            del parent[last]
-        case 1:
-            parent[last] = copy.deepcopy(_at(tree, places[choices.below(len(places))]))
-        case 2:
-            _twice(parent, last, there)
-        case 3:
-            parent[last] = [copy.deepcopy(there)] * (1 + choices.below(40))
-        case _:
-            parent[last] = _other(there, choices)
-    return tree
+def _repeated(there: Any, choices: Choices) -> list[Any]:
+    """A list beyond the caps of a small thing; of a large one only a few, or three changes would make megabytes."""
+    large = isinstance(there, dict | list) or len(str(there)) > 100
+    return [there] * (1 + choices.below(4 if large else 300))
 
 
 def _twice(parent: Any, last: Any, there: Any) -> None:

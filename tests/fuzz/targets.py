@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.fuzz.mutations import Choices, mutated
+from tests.fuzz.mutations import Choices, Subject
 from tests.private_sigstore.instance import END, SIGNED_AT, PrivateSigstore, dumps
 from tests.unit.evidence.samples import DATASET, MANIFEST, NOW, POLICY, PREDICATE, a_dataset, a_policy
 
@@ -37,18 +37,23 @@ _BUNDLES = (
     _PRIVATE.sign_with_key(_PAYLOAD, _KEY),
     _PRIVATE.sign_with_key(_PAYLOAD, _KEY, SIGNED_AT, logged=True),
 )
+_BUNDLE_SUBJECTS = tuple(Subject(bundle) for bundle in _BUNDLES)
 _VERIFIER = SigstoreVerifier()
 _GOOD = tuple(_VERIFIER.verify(dumps(bundle), _ROOT) for bundle in _BUNDLES)
 _PROVENANCE = {key: value for key, value in PREDICATE.items() if key not in {"integrity", "createdAt"}}
 _NAMES = Names("german-credit", "1.0.0", "ml", "n")
 _EXAMPLE = {**POLICY, "spec": {**POLICY["spec"], "require": [{"predicateType": DATASET_PROVENANCE, "maxAge": "24h"}]}}
 _JUDGED = (a_dataset(), a_policy())
+_STATEMENT_SUBJECT = Subject(json.loads(_PAYLOAD))
+_PROVENANCE_SUBJECT = Subject(_PROVENANCE)
+_POLICY_SUBJECT = Subject(_EXAMPLE)
+_VERSION_SUBJECT = Subject(DATASET)
 
 
 def bundle(choices: Choices) -> bool:
     """A mutated bundle proves what the original proved, or nothing."""
     which = choices.below(len(_BUNDLES))
-    raw = mutated(_BUNDLES[which], choices)
+    raw = _BUNDLE_SUBJECTS[which].mutated(choices)
     try:
         evidence = _VERIFIER.verify(raw, _ROOT)
     except LinewardError:
@@ -64,7 +69,7 @@ def bundle(choices: Choices) -> bool:
 
 def payload(choices: Choices) -> bool:
     """A mutated statement is refused or parsed; what is parsed can be judged."""
-    raw = mutated(json.loads(_PAYLOAD), choices)
+    raw = _STATEMENT_SUBJECT.mutated(choices)
     try:
         said = statement.parse(PAYLOAD_TYPE, raw)
         draft.check(said.predicate)
@@ -75,7 +80,7 @@ def payload(choices: Choices) -> bool:
 
 def provenance(choices: Choices) -> bool:
     """A mutated provenance file is refused or becomes a predicate."""
-    raw = mutated(_PROVENANCE, choices)
+    raw = _PROVENANCE_SUBJECT.mutated(choices)
     try:
         for given in documents.parse_all(raw, "p"):
             described = draft.described(given, _NAMES, {})
@@ -91,7 +96,7 @@ def provenance(choices: Choices) -> bool:
 def rules(choices: Choices) -> bool:
     """A mutated policy is refused, or judges."""
     try:
-        read = policy.parse(_decoded(mutated(_EXAMPLE, choices)))
+        read = policy.parse(_decoded(_POLICY_SUBJECT.mutated(choices)))
     except LinewardError:
         return False
     judge(_JUDGED[0], _GOOD, read, (), NOW)
@@ -102,7 +107,7 @@ def rules(choices: Choices) -> bool:
 def version(choices: Choices) -> bool:
     """A mutated DatasetVersion is refused, or is judged."""
     try:
-        read = dataset.parse(_decoded(mutated(DATASET, choices)))
+        read = dataset.parse(_decoded(_VERSION_SUBJECT.mutated(choices)))
     except LinewardError:
         return False
     judge(read, _GOOD, _JUDGED[1], (), datetime(2026, 6, 1, tzinfo=UTC))
