@@ -20,6 +20,7 @@ from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import PREDICATE, a_policy
 
+from lineward.adapters import documents
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import attest_run
 from lineward.domain import dataset, draft, trustroot
@@ -30,6 +31,7 @@ from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict
 
+NAME = "german-credit-1.0.0"
 WHAT = ["--dataset", "german-credit", "--version", "1.0.0", "--namespace", "ml", "--pvc", "credit"]
 
 
@@ -346,6 +348,22 @@ def test_a_second_signer_adds_a_signature_to_the_same_data(
     (data / "train.csv").write_text("changed")
     assert lineward("attest", data, "--add-signature", path, *second)[0] == 1
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["version.json", "all.yml", "plain"])
+def test_a_second_signature_loses_nothing_of_the_file(
+    lineward: Command, data: Path, out: Path, trust_config: Path, identity: list[str], name: str
+) -> None:
+    lineward("attest", data, *WHAT, *identity, "--trust-config", trust_config, "--out", out)
+    both = [*documents.read_all(out / f"{NAME}-manifest.yaml"), *documents.read_all(out / f"{NAME}.yaml")]
+    path = out / name
+    path.write_bytes(documents.dump_like(path, both))
+    assert lineward("attest", data, "--add-signature", path, *identity, "--trust-config", trust_config) == (0, "")
+    assert path.name in {found.name for found in out.iterdir()}
+    config_map, version = documents.read_all(path)
+    assert config_map == both[0]
+    assert len(version["spec"]["attestations"]) == 2
+    assert path.read_bytes().startswith(b"{") is (path.suffix == ".json")
 
 
 KEYS = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), None]

@@ -85,6 +85,13 @@ def dump(objects: Sequence[Mapping[str, Any]]) -> bytes:
     return text.encode()
 
 
+def dump_like(path: Path, objects: Sequence[Mapping[str, Any]]) -> bytes:
+    """JSON where the name ends so, several objects as a Kubernetes List; YAML documents else."""
+    if path.suffix != ".json":
+        return dump(objects)
+    return dump_json(objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": list(objects)})
+
+
 def dump_json(value: Mapping[str, Any]) -> bytes:
     """Indented JSON with a line end."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

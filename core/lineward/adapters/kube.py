@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
-from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError
 
 from lineward.adapters.sources import Inputs
@@ -18,6 +18,7 @@ from lineward.domain.reasons import Reason
 
 GROUP, VERSION = "lineward.dev", "v1alpha1"
 FIELD_MANAGER = "lineward-attest"
+_APPLY = "application/apply-patch+yaml"
 _TIMEOUT = 30
 
 
@@ -52,19 +53,27 @@ class Cluster:
 
     def apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Apply objects on the server's side, in order."""
-        dynamic = self._call(lambda: DynamicClient(client.ApiClient()))  # type: ignore[no-untyped-call]
         for obj in objects:
-            self._call(lambda obj=obj: self._apply(dynamic, obj))
+            self._call(lambda obj=obj: self._apply(obj))
 
-    def _apply(self, dynamic: Any, obj: Mapping[str, Any]) -> None:
-        resource = dynamic.resources.get(api_version=obj["apiVersion"], kind=obj["kind"])
-        dynamic.server_side_apply(
-            resource,
-            body=dict(obj),
-            name=obj["metadata"]["name"],
-            namespace=obj["metadata"]["namespace"],
-            field_manager=FIELD_MANAGER,
-        )
+    def _apply(self, obj: Mapping[str, Any]) -> None:
+        """Apply a ConfigMap or DatasetVersion; no discovery, whose cache the client keeps in a shared folder."""
+        meta, body = obj["metadata"], dict(obj)
+        how: dict[str, Any] = {"field_manager": FIELD_MANAGER, "_content_type": _APPLY, "_request_timeout": _TIMEOUT}
+        if obj["kind"] == "ConfigMap":
+            self._core.patch_namespaced_config_map(meta["name"], meta["namespace"], body, **how)
+        else:
+            self._apply_version(meta, body, how)
+
+    def _apply_version(self, meta: Mapping[str, str], body: dict[str, Any], how: Mapping[str, Any]) -> None:
+        """Take over the attestations from another field manager: the API server itself lets none of them go."""
+        where = (GROUP, VERSION, meta["namespace"], "datasetversions", meta["name"])
+        try:
+            self._objects.patch_namespaced_custom_object(*where, body, **how)
+        except ApiException as error:
+            if _conflicts(error) != {".spec.attestations"}:
+                raise
+            self._objects.patch_namespaced_custom_object(*where, body, force=True, **how)
 
     def _list(self, plural: str) -> list[Mapping[str, Any]]:
         listed = self._call(
@@ -93,6 +102,21 @@ def _configure(context: str | None) -> None:
         raise LinewardError(Reason.CLUSTER_UNREACHABLE, f"no cluster to ask: {error}"[:300]) from error
 
 
+def _conflicts(error: ApiException) -> set[str]:
+    """Fields that another manager owns, of an apply that was refused for these (Status, `details.causes`)."""
+    try:
+        causes = json.loads(error.body or "")["details"]["causes"] if error.status == 409 else []
+        return {str(cause["field"]) for cause in causes}
+    except (ValueError, TypeError, KeyError):
+        return set()
+
+
 def _said(error: ApiException) -> str:
+    """Status and message of the API server; for what is read cluster-wide, what a reader of one namespace lacks."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
-    return f"{error.status} {error.reason} {' '.join(body.split())}"
+    try:
+        body = str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        body = " ".join(body.split())
+    hint = " (needs a ClusterRoleBinding to role view)" if "at the cluster scope" in body else ""
+    return f"{error.status} {error.reason}{hint}: {body}"

@@ -17,7 +17,7 @@ It writes NAME.yaml (DatasetVersion), NAME-manifest.yaml (ConfigMap, where the m
 NAME.lwm (the manifest) and NAME.sigstore (the bundle) into the folder given by --out; then
 kubectl apply --server-side -f OUT, or give --apply.  Keyless signatures need a Sigstore: the public one, or yours with
 --trust-config.  Exit codes: 0 done, 1 the folder is not what was signed (--add-signature), 2 nothing written
-and why, 64 usage."""
+and why (where --apply fails, the files stay and the message says so), 64 usage."""
 
 
 def run(argv: Sequence[str], prog: str) -> int:

@@ -49,7 +49,11 @@ class Outputs:
     @contextlib.contextmanager
     def open(self, suffix: str) -> Iterator[BinaryIO]:
         """A file to write to, on disk when the block ends. Raises InvalidInputError(RequestInvalid) if it is there."""
-        name = f"{self._stem}{'-' if '.' in suffix else '.'}{suffix}"
+        with self._open(f"{self._stem}{'-' if '.' in suffix else '.'}{suffix}") as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
         if not self._force and (self._folder / name).exists():
             raise InvalidInputError(Reason.REQUEST_INVALID, f"{self._folder / name} is there; --force replaces it")
         with self._path(name).open("xb") as file:
@@ -61,6 +65,11 @@ class Outputs:
     def add(self, suffix: str, content: bytes) -> None:
         """Add a whole file. Raises as `open` does."""
         with self.open(suffix) as file:
+            file.write(content)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Add a whole file by its full name. Raises as `open` does."""
+        with self._open(name) as file:
             file.write(content)
 
     def written(self, suffix: str) -> Path:

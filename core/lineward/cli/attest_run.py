@@ -62,14 +62,16 @@ def attest(arguments: argparse.Namespace) -> int:
         version = draft.dataset_version(names, summary, volumes, bundle, previous)
         datasets.parse(version)
         outputs.add("sigstore", bundle + b"\n")
+        objects = [version]
         if summary.manifest_bytes <= draft.MAX_CONFIG_MAP:
             encoded = base64.b64encode(outputs.written("lwm").read_bytes()).decode()
-            outputs.add("manifest.yaml", documents.dump([draft.config_map(names, encoded)]))
+            objects.insert(0, draft.config_map(names, encoded))
+            outputs.add("manifest.yaml", documents.dump(objects[:1]))
         if arguments.oms:
             outputs.add("sig", signing.sign_oms(oms.statement_of(Path(arguments.folder))) + b"\n")
         outputs.add("yaml", documents.dump([version]))
         files = outputs.commit()
-        _apply(arguments, files)
+    _apply(arguments, objects, files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -78,6 +80,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
     """Hash the folder again and add a second signer's statement to a DatasetVersion file."""
     path = Path(arguments.add_signature)
     obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
+    others = [other for other in documents.read_all(path, Reason.DATASET_INVALID) if other != obj]
     dataset = datasets.parse(obj)
     first = next((a.bundle for a in dataset.attestations if a.bundle), None)
     if first is None:
@@ -97,9 +100,9 @@ def add_signature(arguments: argparse.Namespace) -> int:
     changed["spec"]["attestations"].append({"bundle": bundle.decode()})
     datasets.parse(changed)
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
-        outputs.add(path.suffix.removeprefix("."), documents.dump([changed]))
+        outputs.put(path.name, documents.dump_like(path, [*others, changed]))
         files = outputs.commit()
-    _apply(arguments, files)
+    _apply(arguments, [changed], files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -160,13 +163,16 @@ def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO |
         end_progress(arguments.progress)
 
 
-def _apply(arguments: argparse.Namespace, files: Sequence[Path]) -> None:
+def _apply(arguments: argparse.Namespace, objects: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> None:
     if not arguments.apply:
         return
     from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
 
-    objects = [obj for path in files if path.suffix == ".yaml" for obj in documents.read_all(path)]
-    Cluster(arguments.context).apply(objects)
+    try:
+        Cluster(arguments.context).apply(objects)
+    except LinewardError as error:
+        problem = f"written to {files[0].parent} but not applied: {error.message}"
+        raise LinewardError(error.reason, problem[:500]) from error
     for obj in objects:
         print(f"lineward: applied {obj['kind']} {obj['metadata']['name']}", file=sys.stderr)
 
@@ -195,5 +201,6 @@ def _report(
     ]
     if summary.manifest_bytes > draft.MAX_CONFIG_MAP:
         rows.append(("note", f"the manifest ({size_text(summary.manifest_bytes)}) is too large for a ConfigMap"))
-    rows.append(("next", " ".join(["kubectl apply --server-side", *(f"-f {p}" for p in files if p.suffix == ".yaml")])))
+    objects = [f"-f {path}" for path in files if path.suffix not in {".lwm", ".sigstore", ".sig"}]
+    rows.append(("next", " ".join(["kubectl apply --server-side", *objects])))
     show(value, rows, arguments.output)
