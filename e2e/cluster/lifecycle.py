@@ -63,6 +63,7 @@ def up(layout: Layout, progress: Progress) -> None:
     if os.geteuid() != 0:
         raise NotPossibleError("starting a cluster needs root: sudo -E python3 -m e2e.cluster up")
     prerequisites.ensure(NEEDS)
+    _refuse_early(layout)
     folders = tools.build(TOOLS)
     with cache.locked(layout.lock, "another process is starting or stopping the cluster, waiting"):
         clear_foreign(layout)
@@ -102,17 +103,29 @@ def clear_foreign(layout: Layout) -> None:
     Raises:
         NotPossibleError: it still runs.
     """
+    if other := _foreign(layout):
+        cleanup.remove(other)
+
+
+def _foreign(layout: Layout) -> Layout | None:
+    """A cluster with another cache folder of which something is left. Raises NotPossibleError where it still runs."""
     if not layout.owner.exists():
-        return
+        return None
     other = replace(layout, state=Path(layout.owner.read_text()))
     if other == layout:
-        return
+        return None
     if any(processes.alive(process) for process in processes.recorded(other)):
         raise NotPossibleError(
             f"a cluster with its state in {other.state} runs on this machine; stop it first:"
             f" LINEWARD_CACHE={other.state.parent.parent} python3 -m e2e.cluster down"
         )
-    cleanup.remove(other)
+    return other
+
+
+def _refuse_early(layout: Layout) -> None:
+    """What would stop the start after minutes of building stops it before them."""
+    if _foreign(layout) is None and not cleanup.leftovers(layout):
+        refuse_taken(_PORTS)
 
 
 def _runs_already(layout: Layout, progress: Progress) -> bool:

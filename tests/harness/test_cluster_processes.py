@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from e2e.cluster import lifecycle, processes
 from e2e.cluster.layout import Layout
+from e2e.cluster.progress import Progress
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -107,3 +108,22 @@ def test_a_running_cluster_of_another_cache_is_left_alone(layout: Layout, tmp_pa
     with pytest.raises(lifecycle.NotPossibleError, match=str(layout.state)):
         lifecycle.clear_foreign(replace(layout, state=tmp_path / "other"))
     assert processes.alive(process)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a cluster needs root")
+def test_another_cluster_is_named_before_anything_is_built(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(layout, state=tmp_path / "other" / "cluster")
+    processes.start(other, "sleeper", SLEEP)
+    layout.owner.parent.mkdir(parents=True)
+    layout.owner.write_text(str(other.state))
+    built: list[object] = []
+    monkeypatch.setattr("e2e.tools.build", built.append)
+    monkeypatch.setattr("e2e.prerequisites.ensure", lambda _: None)
+    try:
+        with pytest.raises(lifecycle.NotPossibleError, match=f"{other.state} runs on this machine"):
+            lifecycle.up(layout, Progress())
+    finally:
+        processes.stop(processes.marked(other), grace=0)
+    assert built == []
