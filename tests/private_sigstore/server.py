@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography import x509
@@ -20,22 +23,29 @@ from tests.private_sigstore.authorities import Identity
 from tests.private_sigstore.instance import Faults, PrivateSigstore
 
 ISSUER = "https://issuer.example"
+PERSON = "person@example.org"
+WORKFLOW = "https://github.example/org/repo/.github/workflows/attest.yml@refs/heads/main"
+ACTIONS_TOKEN = "what the job may ask for a token with"
 SECRET = "not a secret: the private issuer's key for HS256 tokens"
 
 
-def token(subject: str = "data-team@example.org", *, lifetime: timedelta = timedelta(minutes=5)) -> str:
+def token(
+    subject: str = "data-team@example.org", *, lifetime: timedelta = timedelta(minutes=5), audience: str = "sigstore"
+) -> str:
     now = datetime.now(UTC)
-    claims = {"iss": ISSUER, "sub": subject, "aud": "sigstore", "iat": now, "exp": now + lifetime}
+    claims = {"iss": ISSUER, "sub": subject, "aud": audience, "iat": now, "exp": now + lifetime}
     return jwt.encode(claims, SECRET, "HS256")
 
 
 class _Handler(BaseHTTPRequestHandler):
     sigstore: ClassVar[PrivateSigstore]
     faults: ClassVar[Faults] = Faults()
+    codes: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         answers = {
+            "/oidc/token": self._redeem,
             "/api/v2/signingCert": self._certificate,
             "/api/v2/log/entries": self._entry,
             "/api/v1/timestamp": self._timestamp,
@@ -52,12 +62,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def do_GET(self) -> None:
-        """The issuer's discovery document: some clients want it even when they bring a token."""
-        if self.path != "/oidc/.well-known/openid-configuration":
+        """The issuer: its discovery document, a log-in page that always says yes, and a CI platform's token."""
+        asked = urlsplit(self.path)
+        query = dict(parse_qsl(asked.query))
+        here = f"http://{self.headers['Host']}/oidc"
+        if asked.path == "/oidc/.well-known/openid-configuration":
+            self._say({"issuer": ISSUER, "authorization_endpoint": f"{here}/auth", "token_endpoint": f"{here}/token"})
+        elif asked.path == "/oidc/auth" and query["code_challenge_method"] == "S256":
+            self.codes[code := secrets.token_hex()] = query["code_challenge"]
+            self.send_response(302)
+            self.send_header(
+                "Location", f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+            )
+            self.end_headers()
+        elif asked.path == "/actions" and self.headers["Authorization"] == f"bearer {ACTIONS_TOKEN}":
+            self._say({"value": token(WORKFLOW, audience=query["audience"])})
+        else:
             self.send_error(404)
-            return
-        endpoints = dict.fromkeys(("authorization_endpoint", "token_endpoint"), "http://127.0.0.1:9/none")
-        answer = json.dumps({"issuer": ISSUER, **endpoints}).encode()
+
+    def _say(self, value: dict[str, Any]) -> None:
+        answer = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -65,6 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def _redeem(self, body: bytes) -> tuple[str, bytes]:
+        """A token for a code, once, and only for whoever began the log-in (RFC 7636)."""
+        form = dict(parse_qsl(body.decode()))
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
+        if self.codes.pop(form["code"]) != challenge.decode():
+            raise ValueError("another client began this log-in")
+        return _json({"access_token": token(PERSON)})
 
     def _certificate(self, body: bytes) -> tuple[str, bytes]:
         bearer = self.headers["Authorization"].removeprefix("Bearer ")

@@ -92,7 +92,7 @@ class KeylessSigner:
         except LinewardError:
             raise
         except Exception as error:
-            problem = f"Sigstore did not sign: {_chain(error)}"[:300]
+            problem = f"Sigstore did not sign: {chain(error)}"[:300]
             raise LinewardError(Reason.NOT_SIGNED, problem) from error
 
 
@@ -152,12 +152,12 @@ class KeySigner:
         try:
             stamps = [client.request_timestamp(signature).as_bytes() for client in clients]
         except Exception as error:
-            problem = f"the timestamping authority gave no time: {_chain(error)}"[:300]
+            problem = f"the timestamping authority gave no time: {chain(error)}"[:300]
             raise LinewardError(Reason.NOT_SIGNED, problem) from error
         return [{"signedTimestamp": b64encode(stamp).decode()} for stamp in stamps]
 
 
-def _chain(error: BaseException) -> str:
+def chain(error: BaseException) -> str:
     """An error with its causes: the library hides "connection refused" two levels down."""
     said: list[str] = []
     cause: BaseException | None = error

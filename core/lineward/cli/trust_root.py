@@ -17,7 +17,7 @@ from sigstore_models.common.v1 import TimeRange
 from lineward.adapters import documents, keys, sources
 from lineward.adapters.anchors import Anchors
 from lineward.adapters.library import root_json
-from lineward.adapters.signing import temporary_cache
+from lineward.adapters.signing import chain, temporary_cache
 from lineward.cli import exits
 from lineward.cli.manifest_tree import replacing
 from lineward.cli.terminal import FORMATS, Parser, show
@@ -79,7 +79,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         with temporary_cache():
             config = _config(arguments)
     except Exception as error:
-        problem = f"the trusted root could not be fetched: {' '.join(str(error).split())}"[:300]
+        problem = f"the trusted root could not be fetched: {chain(error)}"[:300]
         raise LinewardError(Reason.TRUST_ROOT_MISSING, problem) from error
     text = root_json(config)
     Anchors(text)
