@@ -53,7 +53,8 @@ bench: $(STAMP) ## speed, as ratios beside something bare
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
 
 e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)
-	$(BIN)/python -m pytest e2e
+	$(BIN)/python -m e2e.tools build
+	$(BIN)/python -m pytest e2e -n 4 --dist loadgroup
 
 demo: $(STAMP) ## set up everything and watch what is admitted and what is refused; CLUSTER=existing for a cluster of yours
 	$(BIN)/python -m e2e.demo

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 
@@ -26,17 +26,19 @@ def files_key(files: Iterable[Path], *extra: str) -> str:
 
 
 @contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` (made if missing); print ``waiting`` once if another process has it.
+def locked(path: Path, waiting: str = "", *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on ``path`` (made if missing), alone or ``shared`` with others that share it.
 
-    The kernel drops the lock when the holder dies, so none is ever stale.
+    Prints ``waiting`` once if another process is in the way. The kernel drops the lock when the holder dies, so none is
+    ever stale.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    kind = LOCK_SH if shared else LOCK_EX
     with path.open("w") as handle:
         try:
-            flock(handle, LOCK_EX | LOCK_NB)
+            flock(handle, kind | LOCK_NB)
         except BlockingIOError:
             if waiting:
                 print(waiting, flush=True)
-            flock(handle, LOCK_EX)
+            flock(handle, kind)
         yield

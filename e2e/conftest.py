@@ -1,13 +1,19 @@
 """Fixtures of the end-to-end tests: one cluster, one private Sigstore and one release for the whole run.
 
-What the run started it stops at its end, also when tests fail; what ran before stays.
+What the run started it stops at its end, also when tests fail or it is interrupted; what ran before stays. That is the
+business of the process that the user started: with `-n` there are others, which may be killed.
 """
 
 from __future__ import annotations
 
+import shutil
+import signal
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,55 +22,80 @@ from e2e.sigstore.fixture import cluster_kubeconfig, cosign, private_sigstore
 from e2e.sigstore.stack import Stack
 from e2e.support import setup
 from e2e.support.release import Release
+from e2e.support.run import Run
 from e2e.support.world import Identity, World
 
 __all__ = ["cluster_kubeconfig", "cosign", "private_sigstore"]
 NAMESPACE = "ml-e2e"
+_FOLDER = "lineward_run"
+_RUN = pytest.StashKey[Run]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = _worker(config).get(_FOLDER)
+    if folder is None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.stash[_RUN] = Run(Path(folder or tempfile.mkdtemp(prefix="lineward-e2e-")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist is about to start a worker."""
+    node.workerinput[_FOLDER] = str(node.config.stash[_RUN].folder)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop everything, once all workers have ended."""
+    run = session.config.stash[_RUN]
+    if not _worker(session.config):
+        run.stop()
+        shutil.rmtree(run.folder)
+
+
+def _worker(config: pytest.Config) -> dict[str, Any]:
+    """What a worker was given; empty in the process that the user started."""
+    return dict(getattr(config, "workerinput", {}))
 
 
 @pytest.fixture(scope="session")
-def started() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
+def this_run(request: pytest.FixtureRequest) -> Run:
+    return request.config.stash[_RUN]
 
 
 @pytest.fixture(scope="session")
-def target(started: ExitStack) -> setup.Target:
+def target(this_run: Run) -> setup.Target:
     """The cluster, with the project's images in it."""
-    return setup.cluster(_task, started)
+    with this_run.one_at_a_time("cluster"):
+        return setup.cluster(_task, this_run.starting)
 
 
-@pytest.fixture(scope="session")
-def sigstore(started: ExitStack, target: setup.Target) -> Stack:
-    return setup.sigstore(_task, started, target)
-
-
-@pytest.fixture(scope="session")
-def release(target: setup.Target, started: ExitStack) -> Release:
-    """Lineward, freshly installed to guard `NAMESPACE`."""
+@pytest.fixture(scope="module")
+def release(target: setup.Target) -> Release:
+    """Lineward, installed to guard `NAMESPACE`, whatever the module before left of it."""
     release = Release(target.kubectl, target.helm)
     with _task("helm upgrade --install"):
         release.install([NAMESPACE], target.build)
     return release
 
 
-@pytest.fixture(scope="session")
-def world(target: setup.Target, sigstore: Stack, release: Release) -> World:
+@pytest.fixture(scope="module")
+def world(target: setup.Target, private_sigstore: Stack, release: Release) -> World:
     """The guarded namespace, empty, with a disk behind its claims."""
-    world = setup.world(target, sigstore, NAMESPACE)
+    world = setup.world(target, private_sigstore, NAMESPACE)
     world.prepare()
     world.storage.start()
     return world
 
 
 @pytest.fixture(scope="session")
-def team(sigstore: Stack) -> Identity:
-    return setup.identity(sigstore, "data-team@bank.example")
+def team(private_sigstore: Stack) -> Identity:
+    return setup.identity(private_sigstore, "data-team@bank.example")
 
 
 @pytest.fixture(scope="session")
-def intern(sigstore: Stack) -> Identity:
-    return setup.identity(sigstore, "intern@bank.example")
+def intern(private_sigstore: Stack) -> Identity:
+    return setup.identity(private_sigstore, "intern@bank.example")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from e2e.support.kubectl import Kubectl, Object, wait_for
 from e2e.support.release import NAME, Release
 from e2e.support.release import NAMESPACE as OWN
 
+pytestmark = pytest.mark.xdist_group("release")
 NAMESPACE = "chart-e2e"
 OPERATOR = f"system:serviceaccount:{OWN}:lineward-operator"
 WEBHOOK = f"system:serviceaccount:{OWN}:lineward-webhook"
@@ -66,6 +67,7 @@ def plain(name: str) -> Object:
 def kubectl(release: Release) -> Iterator[Kubectl]:
     """A namespace that Lineward does not see, with a running and a waiting pod, and a tenant with the edit role."""
     cluster = release.kubectl
+    cluster.delete("namespace", NAMESPACE)
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     within = cluster.within(NAMESPACE)
     within.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant"}})
@@ -73,12 +75,15 @@ def kubectl(release: Release) -> Iterator[Kubectl]:
     within.apply(pod("running"), pod("waiting", gated=True))
     within("wait", "--for=condition=Ready", "pod/running", "--timeout=120s")
     yield within
-    cluster.delete("namespace", NAMESPACE)
+    cluster("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 @pytest.fixture(scope="module")
 def dead(release: Release, kubectl: Kubectl) -> Iterator[Kubectl]:
-    """The guarded namespace with a waiting pod of its own, while no process of Lineward runs."""
+    """The guarded namespace with a waiting pod of its own, while no process of Lineward runs.
+
+    Afterwards all are started again, and whoever needs them waits for them.
+    """
     within = release.kubectl.within(GUARDED)
     release.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GUARDED}})
     within.delete("pod", "before")
@@ -90,8 +95,6 @@ def dead(release: Release, kubectl: Kubectl) -> Iterator[Kubectl]:
     yield within
     release.own("scale", "deployment", "lineward-webhook", f"--replicas={replicas}")
     release.own("scale", "deployment", "lineward-operator", "--replicas=1")
-    for name in ("lineward-webhook", "lineward-operator"):
-        release.own("rollout", "status", f"deployment/{name}", "--timeout=180s")
     within.delete("pod", "before")
 
 

@@ -1,4 +1,7 @@
-"""The six kinds on a real API server: what it takes, what it refuses and in which words, how it explains itself."""
+"""The six kinds on a real API server: what it takes, what it refuses and in which words, how it explains itself.
+
+They are applied alone, without the chart, whose copies of them are compared elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,32 @@ from typing import Any
 import pytest
 from tests.crds.cases import CRDS, Case, broken, definition, example, examples
 
-from e2e.support.kubectl import Kubectl, Object
-from e2e.support.release import Release
+from e2e.support.controlplane import control_plane
+from e2e.support.kubectl import Kubectl, Object, wait_for
+from e2e.tools.build import binary
 
+pytestmark = pytest.mark.xdist_group("control_plane")
 NAMESPACE = "crds-e2e"
 STORED = ("datasetversion", "trainingrun")
 
 
 @pytest.fixture(scope="module")
-def kubectl(release: Release) -> Iterator[Kubectl]:
-    """A namespace with one stored example of the kinds whose changes are judged."""
-    cluster = release.kubectl
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    within = cluster.within(NAMESPACE)
-    within.apply(*(here(example(name)) for name in STORED))
-    yield within
-    cluster.delete("namespace", NAMESPACE)
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """An API server with the kinds, and a namespace with one stored example of those whose changes are judged."""
+    with control_plane(tmp_path_factory.mktemp("plane")) as plane:
+        cluster = Kubectl(binary("kubectl"), plane.kubeconfig)
+        cluster("apply", "-f", str(CRDS))
+        cluster("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        wait_for("the kinds explained", lambda: all(_explained(cluster, name) for name in examples()))
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        within = cluster.within(NAMESPACE)
+        within.apply(*(here(example(name)) for name in STORED))
+        yield within
+
+
+def _explained(kubectl: Kubectl, name: str) -> bool:
+    """Whether the API server's OpenAPI document has the kind; it comes a moment after the kind itself."""
+    return kubectl.run("explain", f"{name}.spec").returncode == 0
 
 
 def here(obj: Object) -> Object:

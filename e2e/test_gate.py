@@ -20,6 +20,7 @@ from e2e.support.release import Release
 from e2e.support.world import Identity, World
 from lineward.domain import verdict
 
+pytestmark = pytest.mark.xdist_group("release")
 OUTPUT = "model"
 
 

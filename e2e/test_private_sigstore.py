@@ -26,6 +26,7 @@ from e2e.sigstore.cosign import Cosign
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
 
+pytestmark = pytest.mark.xdist_group("sigstore")
 STATEMENT = {
     "_type": "https://in-toto.io/Statement/v1",
     "subject": [{"name": "manifest", "digest": {"sha256": "0" * 64}}],
@@ -63,9 +64,10 @@ def test_cosign_would_write_the_same_trusted_root(private_sigstore: Stack, cosig
 def test_evidence_outlives_a_restart(private_sigstore: Stack) -> None:
     bundle = _sign(private_sigstore, private_sigstore.token("a@b.example", audience=AUDIENCE, lifetime=60))
     before = private_sigstore.trust_files()
-    private_sigstore.down()
-    assert not any(private_sigstore.status().values())
-    assert private_sigstore.up()
+    with private_sigstore.disturbing():
+        private_sigstore.down()
+        assert not any(private_sigstore.status().values())
+        assert private_sigstore.up()
     assert private_sigstore.trust_files() == before
     verifier = Verifier(trusted_root=_config(private_sigstore).trusted_root)
     verifier.verify_dsse(bundle, policy.Identity(identity="a@b.example"))

@@ -18,15 +18,17 @@ from e2e.sigstore.layout import ENDPOINTS, HOST
 from e2e.sigstore.stack import Stack, StackError
 from e2e.support.kubectl import wait_for
 
+pytestmark = pytest.mark.xdist_group("sigstore")
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
 def stack(private_sigstore: Stack) -> Iterator[Stack]:
-    """Runs before and after each test, whatever the test does to it."""
-    private_sigstore.up()
-    yield private_sigstore
-    private_sigstore.up()
+    """Runs before and after each test, whatever the test does to it; nobody else counts on it meanwhile."""
+    with private_sigstore.disturbing():
+        private_sigstore.up()
+        yield private_sigstore
+        private_sigstore.up()
 
 
 def _pid(stack: Stack) -> int | None:

@@ -32,6 +32,7 @@ from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
 from lineward.domain.trustroot import make
 
+pytestmark = pytest.mark.xdist_group("sigstore")
 EMAIL = "data-team@bank.example"
 FILES = {"train.csv": b"duration,amount\n6,1169\n", "test/part-0.csv": b"duration,amount\n48,5951\n"}
 Json = dict[str, Any]
@@ -95,7 +96,7 @@ def _attest(stack: Stack, scratch: Path, token: str) -> Attested:
     for name, content in FILES.items():
         (scratch / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (scratch / "data" / name).write_bytes(content)
-    attester = Attester(stack.layout.trust / trust.CLIENT_TRUST_CONFIG)
+    attester = Attester(stack)
     arguments = attester.arguments(
         scratch / "data", dataset="credit", version="1.0.0", claim="credit", namespace="ml", out=scratch / "out"
     )

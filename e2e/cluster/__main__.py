@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from e2e import cache, images, tools
+from e2e import cache, command, images, tools
 from e2e.cluster import lifecycle, runtime, target
 from e2e.cluster.layout import Layout
 from e2e.cluster.network import NetworkTakenError
@@ -29,15 +28,7 @@ _EXPECTED = (
 
 def main() -> int:
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return int(arguments.run(arguments, Layout()))
-    except _EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return command.run(lambda: int(arguments.run(arguments, Layout())), _EXPECTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         ("images", _images, "build the project's images (all, or those named) and print their archives"),
         ("load", _load, "build images and give the cluster those that it lacks; takes archives (FILE.tar) too"),
     ):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("names", nargs="*", metavar="NAME")
-        command.set_defaults(run=run)
+        made = commands.add_parser(name, help=text)
+        made.add_argument("names", nargs="*", metavar="NAME")
+        made.set_defaults(run=run)
     kubectl = commands.add_parser("kubectl", help="run kubectl on the cluster", add_help=False)
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
     kubectl.set_defaults(run=_kubectl)
@@ -107,8 +98,8 @@ def _logs(arguments: argparse.Namespace, layout: Layout) -> int:
             file=sys.stderr,
         )
         return 1
-    command = ["tail", f"--lines={arguments.lines}", *(["--follow=name"] if arguments.follow else [])]
-    return subprocess.call([*command, *(str(layout.logs / f"{name}.log") for name in wanted)])
+    tail = ["tail", f"--lines={arguments.lines}", *(["--follow=name"] if arguments.follow else [])]
+    return subprocess.call([*tail, *(str(layout.logs / f"{name}.log") for name in wanted)])
 
 
 def _kubeconfig(_arguments: argparse.Namespace, layout: Layout) -> int:

@@ -86,6 +86,7 @@ def controller_manager(layout: Layout) -> list[str]:
         "--use-service-account-credentials",
         "--bind-address=127.0.0.1",
         "--leader-elect=false",  # one replica; an election costs seconds at each start
+        "--pvclaimbinder-sync-period=1s",  # claims of volumes that are written by hand would wait up to 15 s
         f"--flex-volume-plugin-dir={layout.config / 'volume-plugins'}",
     ]
 

@@ -32,7 +32,7 @@ def main() -> int:
     stage = Stage()
     try:
         with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
-            target = setup.cluster(stage.task, stack)
+            target = setup.cluster(stage.task, _stopping(stack))
             _play(stage, target, stack, Path(scratch))
             stack.pop_all()
     except KeyboardInterrupt:
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _play(stage: Stage, target: setup.Target, stack: ExitStack, scratch: Path) -> None:
-    sigstore = setup.sigstore(stage.task, stack, target)
+    sigstore = setup.sigstore(stage.task, _stopping(stack), target)
     with stage.task("the data set: German credit, 1000 applications"):
         files = german_credit()
     release = Release(target.kubectl, target.helm)
@@ -71,6 +71,11 @@ def _play(stage: Stage, target: setup.Target, stack: ExitStack, scratch: Path) -
     ):
         case()
     _farewell(stage, target)
+
+
+def _stopping(stack: ExitStack) -> setup.Starting:
+    """Have the stack stop each part that is started."""
+    return lambda part: stack.callback(setup.stop, part)
 
 
 def _farewell(stage: Stage, target: setup.Target) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from e2e import command
 from e2e.prerequisites import MissingPrerequisiteError
 from e2e.sigstore import cluster_issuer, trust
 from e2e.sigstore.issuer import LIFETIME_SECONDS
@@ -29,14 +30,7 @@ _ERRORS = (
 
 def main() -> int:
     arguments = _parser().parse_args()
-    try:
-        return int(arguments.run(Stack.default(), arguments))
-    except _ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was left running", file=sys.stderr)
-        return 130
+    return command.run(lambda: int(arguments.run(Stack.default(), arguments)), _ERRORS)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.sigstore import cluster_issuer
 from e2e.sigstore.cosign import Cosign
 from e2e.sigstore.stack import Stack
+from e2e.support.run import Run
+from e2e.support.setup import Target
 
 
 @pytest.fixture(scope="session")
-def private_sigstore() -> Iterator[Stack]:
-    """A running private Sigstore: the one that runs already, else one of its own, stopped at the end."""
+def private_sigstore(this_run: Run) -> Stack:
+    """A running private Sigstore: the one that runs already, else one of the test run's own."""
     stack = Stack.default()
-    ran = stack.running
-    stack.up()
-    try:
-        yield stack
-    finally:
-        if not ran:
-            stack.down()
+    with this_run.one_at_a_time("sigstore"), stack.undisturbed():
+        if not stack.running:
+            this_run.starting("sigstore")
+        stack.up()
+    return stack
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +30,10 @@ def cosign(private_sigstore: Stack) -> Cosign:
 
 
 @pytest.fixture(scope="session")
-def cluster_kubeconfig(private_sigstore: Stack) -> Path:
-    """The kubeconfig of our own cluster, whose service accounts the private Sigstore accepts; skips without one."""
-    kubeconfig = cluster_issuer.OWN_KUBECONFIG
-    if not kubeconfig.exists():
-        pytest.skip("no cluster is running; start it with: make cluster")
-    private_sigstore.up()  # the cluster may be younger than what runs
-    return kubeconfig
+def cluster_kubeconfig(private_sigstore: Stack, target: Target) -> Path:
+    """The kubeconfig of our own cluster, whose service accounts the private Sigstore accepts."""
+    if not target.ours:
+        pytest.skip("the private Sigstore knows the service accounts of our own cluster only")
+    with private_sigstore.disturbing():
+        private_sigstore.up()  # the cluster's authority may be younger than what runs
+    return target.kubectl.kubeconfig

@@ -115,6 +115,11 @@ class Layout:
         return self.folder / "started.json"
 
     @property
+    def users(self) -> Path:
+        """Locked by those who sign, and by those who stop what runs while others might sign."""
+        return self.folder / "users.lock"
+
+    @property
     def running(self) -> Path:
         """Holds the supervisor's process id, and is locked by it while it lives."""
         return self.folder / "running"

@@ -91,6 +91,18 @@ class Stack:
         with self._locked():
             return self._stop()
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """For who signs beside others: nobody `disturbing` it stops it meanwhile."""
+        with cache.locked(self.layout.users, shared=True):
+            yield
+
+    @contextmanager
+    def disturbing(self) -> Iterator[None]:
+        """For tests that stop it: waits until all who hold it `undisturbed` are done."""
+        with cache.locked(self.layout.users):
+            yield
+
     def status(self) -> dict[str, bool]:
         """Service name to whether it is ready."""
         alive = self.running

@@ -8,15 +8,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.sigstore import trust
+from e2e.sigstore.stack import Stack
+
 PROVENANCE = Path(__file__).resolve().parents[1] / "demo" / "provenance.yaml"
 LINEWARD = (sys.executable, "-m", "lineward.cli.main")
 
 
 @dataclass(frozen=True)
 class Attester:
-    """Runs `lineward attest` against a private Sigstore. `trust_config` is sigstore's client trust config file."""
+    """Runs `lineward attest` against a private Sigstore."""
 
-    trust_config: Path
+    service: Stack
 
     def arguments(
         self, folder: Path, *, dataset: str, version: str, claim: str, namespace: str, out: Path
@@ -29,7 +32,7 @@ class Attester:
             *("--version", version),
             *("--namespace", namespace),
             *("--pvc", claim),
-            *("--trust-config", str(self.trust_config)),
+            *("--trust-config", str(self.service.layout.trust / trust.CLIENT_TRUST_CONFIG)),
             *("--provenance", str(PROVENANCE)),
             *("--out", str(out)),
         ]
@@ -40,4 +43,5 @@ class Attester:
             file.write(token)
             file.flush()
             argv = [*LINEWARD, *arguments, "--identity-token", f"@{file.name}"]
-            return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+            with self.service.undisturbed():
+                return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)

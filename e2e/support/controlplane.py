@@ -120,9 +120,10 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
 
 
 def spawn(command: Sequence[object], log: Path) -> subprocess.Popen[bytes]:
-    """Start a process whose output goes to the end of a file."""
+    """Start a process whose output goes to the end of a file; it is killed when the test process dies."""
+    argv = ["setpriv", "--pdeathsig=KILL", "--", *(str(word) for word in command)]
     with log.open("ab") as out:
-        return subprocess.Popen([str(word) for word in command], stdout=out, stderr=subprocess.STDOUT)
+        return subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT)
 
 
 def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> int:

@@ -55,8 +55,8 @@ class Release:
         wait_for("the webhook's registration", self.registered, 90)
 
     def uninstall(self) -> None:
-        """Uninstall and wait; what is not installed is fine."""
-        self.run("uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--ignore-not-found")
+        """Uninstall as a person does, without waiting for pods to end; what is not installed is fine."""
+        self.run("uninstall", NAME, "--namespace", NAMESPACE, "--ignore-not-found")
 
     def status(self) -> str:
         """Helm's word for the release: deployed, failed, pending-install ...; empty where there is none."""

@@ -1,6 +1,6 @@
 """Brings up what a case needs: a cluster, images in it, a private Sigstore, a namespace with storage.
 
-Everything that is started here is stopped again through the ExitStack; what ran before stays.
+Whoever asks for a part is told before it is started, and stops it again; what ran before stays.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from e2e import cache, images, tools
 from e2e.cluster import lifecycle, runtime
@@ -27,6 +28,9 @@ from e2e.support.storage import Storage
 from e2e.support.world import Identity, World
 
 Task = Callable[[str], AbstractContextManager[None]]
+Part = Literal["cluster", "sigstore"]
+Starting = Callable[[Part], object]
+"""Called before a part is started, so that an interrupted start is cleared away too."""
 TRAINER = images.IMAGES["lineward-demo-trainer"].reference
 
 
@@ -56,14 +60,15 @@ class Target:
         )
 
 
-def cluster(task: Task, stack: ExitStack) -> Target:
+def cluster(task: Task, starting: Starting) -> Target:
     """Our cluster, started and given the images; with CLUSTER=existing the current context's, which must have them."""
     layout = Layout()
     ours = not targets.choice(os.environ).existing
     running = not ours or lifecycle.status(layout).running
     if ours:
         with task("the cluster: built from source the first time (10 to 20 minutes), started in seconds after that"):
-            stack.callback(_stop_cluster, layout, started=not running)
+            if not running:
+                starting("cluster")
             lifecycle.up(layout, Progress())
         with task("images from the project's Dockerfile"):
             archives = images.build_all()
@@ -77,16 +82,24 @@ def cluster(task: Task, stack: ExitStack) -> Target:
     return Target(kubectl, _program("helm"), ours, not running, disk, build)
 
 
-def sigstore(task: Task, stack: ExitStack, target: Target) -> Stack:
+def sigstore(task: Task, starting: Starting, target: Target) -> Stack:
     """The private Sigstore, accepting this cluster's service accounts too if it is ours."""
     service = Stack.default()
     with task("a private Sigstore: Fulcio, CT log, Rekor, timestamp authority"):
         if not service.running:
-            stack.callback(service.down)
+            starting("sigstore")
         if target.ours:
             service.accept(target.kubectl.kubeconfig)
         service.up()
     return service
+
+
+def stop(part: Part) -> None:
+    """Stop what was started; harmless when it does not run any more."""
+    if part == "cluster":
+        lifecycle.down(Layout(), Progress())
+    else:
+        Stack.default().down()
 
 
 def identity(service: Stack, email: str) -> Identity:
@@ -98,14 +111,8 @@ def world(target: Target, service: Stack, namespace: str) -> World:
     """A namespace with claims on the first node's disk."""
     node = target.kubectl.items("nodes")[0]["metadata"]["name"]
     storage = Storage(target.kubectl, node, f"{target.disk}/{namespace}", TRAINER, namespace)
-    attester = Attester(service.layout.trust / trust.CLIENT_TRUST_CONFIG)
     root = (service.layout.trust / trust.TRUSTED_ROOT).read_text()
-    return World(target.kubectl.within(namespace), storage, attester, TRAINER, root)
-
-
-def _stop_cluster(layout: Layout, *, started: bool) -> None:
-    if started:
-        lifecycle.down(layout, Progress())
+    return World(target.kubectl.within(namespace), storage, Attester(service), TRAINER, root)
 
 
 def _program(name: str) -> Path:

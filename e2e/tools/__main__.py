@@ -2,29 +2,26 @@
 
 import argparse
 import shutil
-import signal
 import sys
 
+from e2e import command
 from e2e.prerequisites import MissingPrerequisiteError
 from e2e.tools import BuildError, DescriptionError, build, load_all
 
 
 def main() -> int:
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        match arguments.command:
-            case "build":
-                build(arguments.names)
-            case "path":
-                print(_path(arguments.name))
-            case "list":
-                _list()
-    except (BuildError, DescriptionError, MissingPrerequisiteError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return command.run(lambda: _run(arguments), (BuildError, DescriptionError, MissingPrerequisiteError))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "build":
+            build(arguments.names)
+        case "path":
+            print(_path(arguments.name))
+        case "list":
+            _list()
     return 0
 
 

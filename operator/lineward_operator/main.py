@@ -34,6 +34,8 @@ EXIT_USAGE = 64
 WORKERS = 8
 KEEP_WEBHOOKS = 10.0
 """Seconds between two looks at certificates and webhook configurations."""
+GATE_OPEN = 1.0
+"""The same while the webhook is still waited for, since nothing is gated until it is registered."""
 MAX_CONFIG = 1 << 20
 
 _log = logging.getLogger("lineward.operator")
@@ -107,7 +109,7 @@ async def _supervise(world: World, keeper: WebhookKeeper, stop: asyncio.Event) -
     waiting = asyncio.create_task(stop.wait())
     tasks = [
         waiting,
-        asyncio.create_task(_keep_webhooks(world, keeper), name="webhooks"),
+        asyncio.create_task(keep_webhooks(keeper, world.metrics), name="webhooks"),
         asyncio.create_task(health.beat(world, socket.gethostname()), name="heartbeat"),
         asyncio.create_task(_watch(world, stop), name="watch"),
     ]
@@ -149,7 +151,7 @@ async def _kopf(world: World, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _keep_webhooks(world: World, keeper: WebhookKeeper) -> None:
+async def keep_webhooks(keeper: WebhookKeeper, metrics: Metrics) -> None:
     """Keep certificates and webhook configurations, whatever goes wrong; say what changes."""
     before = ""
     while True:
@@ -160,9 +162,9 @@ async def _keep_webhooks(world: World, keeper: WebhookKeeper) -> None:
         if state != before:
             _log.log(logging.WARNING if state.startswith("failed") else logging.INFO, "webhooks: %s", state)
             before = state
-        world.metrics.registered.set(keeper.registered)
-        world.metrics.certificate.set(keeper.expires.timestamp() if keeper.expires else 0)
-        await asyncio.sleep(KEEP_WEBHOOKS)
+        metrics.registered.set(keeper.registered)
+        metrics.certificate.set(keeper.expires.timestamp() if keeper.expires else 0)
+        await asyncio.sleep(GATE_OPEN if state.startswith("waiting") else KEEP_WEBHOOKS)
 
 
 async def _uninstall(args: argparse.Namespace, settings: Settings) -> int:

@@ -19,7 +19,7 @@ from tests.shell.operator.drifts import DRIFTS, Drift
 from tests.shell.operator.fakeapi import FakeApi, connected
 
 from lineward.domain.settings import Settings
-from lineward_operator import certificates
+from lineward_operator import certificates, main
 from lineward_operator.kubeio import (
     DEPLOYMENTS,
     MUTATING,
@@ -31,6 +31,7 @@ from lineward_operator.kubeio import (
     Kube,
     KubeError,
 )
+from lineward_operator.metrics import Metrics
 from lineward_operator.uninstall import uninstall
 from lineward_operator.webhooks import AUTHORITY_SECRET, WebhookKeeper, differs, handshake
 
@@ -254,3 +255,17 @@ async def test_uninstall_says_so_when_the_operator_does_not_end(stage: Stage) ->
 
 async def test_uninstall_without_anything_installed_succeeds(stage: Stage) -> None:
     assert await uninstall(stage.kube, SETTINGS, lambda _text: None)
+
+
+async def test_while_the_gate_is_open_it_looks_again_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "GATE_OPEN", 0.01)
+    stage.answers, keeper = False, stage.keeper()
+    keeping = asyncio.create_task(main.keep_webhooks(keeper, Metrics()))
+    async with asyncio.timeout(main.KEEP_WEBHOOKS / 2):
+        while len(stage.probes) < 3:  # noqa: ASYNC110 - what it does is what is looked at
+            await asyncio.sleep(0.01)
+        stage.answers = True
+        while not keeper.registered:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    assert stage.api.count("webhookconfigurations") == 2
