@@ -54,7 +54,7 @@ bench: $(STAMP) ## speed, as ratios beside something bare
 
 e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)
 	$(BIN)/python -m e2e.tools build
-	$(BIN)/python -m pytest e2e -n 4 --dist loadgroup
+	$(BIN)/python -m pytest e2e -n 4
 
 demo: $(STAMP) ## set up everything and watch what is admitted and what is refused; CLUSTER=existing for a cluster of yours
 	$(BIN)/python -m e2e.demo

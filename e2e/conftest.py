@@ -21,6 +21,7 @@ from e2e.demo.data import german_credit
 from e2e.sigstore.fixture import cluster_kubeconfig, cosign, private_sigstore
 from e2e.sigstore.stack import Stack
 from e2e.support import setup
+from e2e.support.groups import ByGroup
 from e2e.support.release import Release
 from e2e.support.run import Run
 from e2e.support.world import Identity, World
@@ -42,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist is about to start a worker."""
     node.workerinput[_FOLDER] = str(node.config.stash[_RUN].folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    return ByGroup(config, log)
 
 
 @pytest.hookimpl(trylast=True)

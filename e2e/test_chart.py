@@ -18,7 +18,6 @@ from e2e.support.kubectl import Kubectl, Object, wait_for
 from e2e.support.release import NAME, Release
 from e2e.support.release import NAMESPACE as OWN
 
-pytestmark = pytest.mark.xdist_group("release")
 NAMESPACE = "chart-e2e"
 OPERATOR = f"system:serviceaccount:{OWN}:lineward-operator"
 WEBHOOK = f"system:serviceaccount:{OWN}:lineward-webhook"

@@ -18,7 +18,6 @@ from e2e.support.controlplane import control_plane
 from e2e.support.kubectl import Kubectl, Object, wait_for
 from e2e.tools.build import binary
 
-pytestmark = pytest.mark.xdist_group("control_plane")
 NAMESPACE = "crds-e2e"
 STORED = ("datasetversion", "trainingrun")
 

@@ -20,7 +20,6 @@ from e2e.support.release import Release
 from e2e.support.world import Identity, World
 from lineward.domain import verdict
 
-pytestmark = pytest.mark.xdist_group("release")
 OUTPUT = "model"
 
 

@@ -26,7 +26,6 @@ from e2e.sigstore.cosign import Cosign
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
 
-pytestmark = pytest.mark.xdist_group("sigstore")
 STATEMENT = {
     "_type": "https://in-toto.io/Statement/v1",
     "subject": [{"name": "manifest", "digest": {"sha256": "0" * 64}}],

@@ -18,7 +18,6 @@ from e2e.sigstore.layout import ENDPOINTS, HOST
 from e2e.sigstore.stack import Stack, StackError
 from e2e.support.kubectl import wait_for
 
-pytestmark = pytest.mark.xdist_group("sigstore")
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -20,7 +20,6 @@ from lineward.domain import verdict as verdicts
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import PodVerdict, Verdict
 
-pytestmark = pytest.mark.xdist_group("pods")
 NAMESPACE = "lineward-runtime-e2e"
 LEDGER = f"http://lineward-ledger.{NAMESPACE}:8080"
 Run = Callable[[TrainingPod], "Ended"]

@@ -16,7 +16,6 @@ from e2e.support.release import CHART, NAME, Release
 from e2e.support.release import NAMESPACE as OWN
 from e2e.support.storage import Storage
 
-pytestmark = pytest.mark.xdist_group("release")
 CLAIM = "data-lineward-ledger-0"
 KEPT: dict[str, Any] = {"ledger": {"persistence": {"enabled": True}}, "webhook": {"replicas": 1}}
 CONFIGURATIONS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")

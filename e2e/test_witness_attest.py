@@ -32,7 +32,6 @@ from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
 from lineward.domain.trustroot import make
 
-pytestmark = pytest.mark.xdist_group("sigstore")
 EMAIL = "data-team@bank.example"
 FILES = {"train.csv": b"duration,amount\n6,1169\n", "test/part-0.csv": b"duration,amount\n48,5951\n"}
 Json = dict[str, Any]

@@ -31,7 +31,6 @@ from lineward.domain.errors import LinewardError
 from lineward.domain.reasons import Reason
 from lineward.domain.trustroot import make
 
-pytestmark = pytest.mark.xdist_group("sigstore")
 EMAIL = "data-team@bank.example"
 ISSUER = ENDPOINTS.issuer_url
 PREDICATE_TYPE = "https://lineward.dev/attestations/dataset-provenance/v1"

@@ -1,0 +1,34 @@
+"""Which tests run side by side: one process for each group, since tests of a group would disturb each other.
+
+pytest-xdist's own groups (`--dist loadgroup` of 3.8) do nothing under pytest 9.2.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from xdist.scheduler import LoadScopeScheduling
+
+RELEASE = "release"
+_GROUPS = {
+    "test_runtime_pods": "pods",
+    "test_crds": "control_plane",
+    "test_operator_killed": "control_plane",
+    "test_private_sigstore": "sigstore",
+    "test_private_sigstore_life": "sigstore",
+    "test_witness_attest": "sigstore",
+    "test_witness_cosign": "sigstore",
+}
+"""By module; all others share the Helm release and the namespaces that it guards."""
+
+
+def group(nodeid: str) -> str:
+    """The group of a test, by pytest's id of it."""
+    return _GROUPS.get(PurePath(nodeid.partition("::")[0]).stem, RELEASE)
+
+
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each group of tests to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
