@@ -10,7 +10,7 @@ from pathlib import PurePath
 from xdist.scheduler import LoadScopeScheduling
 
 RELEASE = "release"
-_GROUPS = {
+GROUPS = {
     "test_runtime_pods": "pods",
     "test_crds": "control_plane",
     "test_operator_killed": "control_plane",
@@ -24,7 +24,7 @@ _GROUPS = {
 
 def group(nodeid: str) -> str:
     """The group of a test, by pytest's id of it."""
-    return _GROUPS.get(PurePath(nodeid.partition("::")[0]).stem, RELEASE)
+    return GROUPS.get(PurePath(nodeid.partition("::")[0]).stem, RELEASE)
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
