@@ -12,8 +12,10 @@ from xdist.scheduler import LoadScopeScheduling
 RELEASE = "release"
 GROUPS = {
     "test_runtime_pods": "pods",
+    "test_cluster_commands": "control_plane",
     "test_crds": "control_plane",
     "test_operator_killed": "control_plane",
+    "test_webhook_drift": "control_plane",
     "test_private_sigstore": "sigstore",
     "test_private_sigstore_life": "sigstore",
     "test_witness_attest": "sigstore",
