@@ -34,11 +34,12 @@ static int by_parts;
 static void walk(int fd)
 {
     struct listing listed;
-    if (listing_read(fd, &listed))
+    if (listing_read(fd, "", SIZE_MAX / 4, &listed))
         exit(1);
-    for (size_t i = 0; i < listed.count; i++) {
-        if (listed.items[i].kind == 'd') {
-            int below = openat(fd, listed.items[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *name = listed.names;
+    for (size_t i = 0; i < listed.count; i++, name += strlen(name) + 1) {
+        if (listed.kinds[i] == 'd') {
+            int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             if (below < 0)
                 exit(1);
             walk(below);
@@ -47,7 +48,7 @@ static void walk(int fd)
                 all.room = all.room ? 2 * all.room : 4096;
                 all.files = realloc(all.files, all.room * sizeof *all.files);
             }
-            all.files[all.count++] = (struct file_name){fd, strdup(listed.items[i].name)};
+            all.files[all.count++] = (struct file_name){fd, strdup(name)};
         }
     }
     listing_free(&listed);

@@ -19,6 +19,7 @@ from e2e.support.release import NAMESPACE as OWN
 from e2e.support.release import Release
 from e2e.support.world import Identity, World
 from lineward.domain import verdict
+from lineward.domain.assurance import Assurance
 
 OUTPUT = "model"
 
@@ -93,7 +94,7 @@ def test_attested_data_is_admitted_verified_and_recorded(
     _assert_verify_came_first(pod)
     found = verdict.decode(workloads.container_status(pod, "lineward-verify")["state"]["terminated"]["message"])
     assert found.verdict is verdict.Verdict.VERIFIED
-    assert (found.volumes[0].files, found.volumes[0].assurance) == (len(files), verdict.Assurance.FULL)
+    assert (found.volumes[0].files, found.volumes[0].assurance) == (len(files), Assurance.FULL)
 
     run = enforced.run_of(name)
     assert (run["status"]["verdict"], run["status"]["mode"]) == ("Verified", "enforce")

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from lineward.domain.assurance import Assurance
 from lineward.domain.podstatus import PodRecord
 from lineward.domain.runs import Phase
-from lineward.domain.verdict import Assurance
 
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 """From a small folder to terabytes at disk speed."""

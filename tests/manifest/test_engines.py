@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 from array import array
 from pathlib import Path
 from types import ModuleType
@@ -73,12 +74,39 @@ def test_listings_are_sorted_by_bytes_with_kinds(engine: ModuleType, tmp_path: P
     (tmp_path / "l").symlink_to("a")
     os.mkfifo(tmp_path / "p")
     fd = os.open(tmp_path, os.O_RDONLY)
-    first = engine.list_directory(fd)
-    assert first == ([b"B", b"a", b"a-", b"a0", b"a\xff", b"b", b"l", b"p", b"\xff"], b"fffdffls" + b"f")
-    assert engine.list_directory(fd) == first
+    first = engine.list_directory(fd, b"", 1000)
+    assert first == (b"B\0a\0a-\0a0\0a\xff\0b\0l\0p\0\xff\0", b"fffdffls" + b"f", False)
+    assert engine.list_directory(fd, b"", 1000) == first
+    assert engine.list_directory(fd, b"a-", 8) == (b"a0\0a\xff\0b\0", b"dff", True)
+    assert engine.list_directory(fd, b"p", 0) == (b"\xff\0", b"f", False)
+    assert engine.list_directory(fd, b"\xff", 10) == (b"", b"", False)
     os.close(fd)
     with pytest.raises(OSError, match="Bad file"):
-        engine.list_directory(fd)
+        engine.list_directory(fd, b"", 10)
+
+
+@given(st.integers(0, 2000), st.binary(max_size=2).filter(lambda after: b"\0" not in after))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_part_of_a_listing_is_its_first_names(engine: ModuleType, room: int, after: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        names = sorted({os.fsencode(f"{i * 7919 % 1000:x}" * (1 + i % 3)) for i in range(150)})
+        for name in names:
+            Path(folder, os.fsdecode(name)).touch()
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            found, kinds, more = engine.list_directory(fd, after, room)
+        finally:
+            os.close(fd)
+    expected: list[bytes] = []
+    size = 0
+    for name in (name for name in names if name > after):
+        size += len(name) + 1
+        if expected and size > room:
+            break
+        expected.append(name)
+    assert found == b"".join(name + b"\0" for name in expected)
+    assert kinds == b"f" * len(expected)
+    assert more is (expected[-1:] < names[-1:] and names[-1] > after)
 
 
 @given(st.lists(st.tuples(st.integers(0, 500_000), st.integers(0, 300_000)), max_size=8))

@@ -132,7 +132,7 @@ def test_no_mixture_of_states_has_a_root(folder: Path, name: str, tmp_path: Path
 def test_a_change_after_its_turn_is_noticed(folder: Path) -> None:
     """The first file changes when all have been hashed: settling finds it and names it."""
     tree = Tree(folder, SMALL.profile)
-    with Engine(SMALL, 1) as engine:
+    with Engine(SMALL, 1, settles=True) as engine:
         for _ in engine.hash(tree):
             pass
         engine.settle(tree)
@@ -144,7 +144,7 @@ def test_a_change_after_its_turn_is_noticed(folder: Path) -> None:
 @pytest.mark.parametrize("change", ["added", "removed", "renamed"])
 def test_late_changes_of_names_are_noticed(folder: Path, change: str) -> None:
     tree = Tree(folder, SMALL.profile)
-    with Engine(SMALL, 1) as engine:
+    with Engine(SMALL, 1, settles=True) as engine:
         for _ in engine.hash(tree):
             pass
         if change == "added":

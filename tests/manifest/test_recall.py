@@ -15,9 +15,9 @@ from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_recall import Journal
 from lineward.adapters.files_sample import Sampling
 from lineward.adapters.files_tree import Tree
+from lineward.domain.assurance import Assurance
 from lineward.domain.manifest import Parameters, Profile
 from lineward.domain.reasons import Reason
-from lineward.domain.verdict import Assurance
 
 SMALL = Parameters(Profile.PORTABLE, 4096)
 

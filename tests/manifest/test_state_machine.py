@@ -74,7 +74,7 @@ class Folder(RuleBasedStateMachine):
         """Whether the path is free and its parents are directories or free."""
         parents = [b"/".join(path.split(b"/")[:n]) for n in range(1, path.count(b"/") + 1)]
         taken = any(p in self.model and self.model[p][0] != "D" for p in parents)
-        return not taken and path not in self.model and not any(p.startswith(path + b"/") for p in self.model)
+        return not taken and not os.path.lexists(self.where(path))
 
     def put(self, path: bytes, kind: str, content: bytes) -> None:
         if not self.room(path):
@@ -104,8 +104,7 @@ class Folder(RuleBasedStateMachine):
 
     @rule(path=PATHS)
     def directory(self, path: bytes) -> None:
-        if not os.path.lexists(self.where(path)):
-            self.put(path, "D", b"")
+        self.put(path, "D", b"")
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())

@@ -6,10 +6,10 @@ import errno
 import hashlib
 from array import array
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from lineward import native
+from lineward.adapters.files_threads import Task
 from lineward.adapters.files_tree import Directory, Run, TreeError
 from lineward.domain.entry import Entry
 from lineward.domain.merkle import HASH_BYTES
@@ -42,7 +42,7 @@ class Work:
     stats: bytearray = field(default_factory=bytearray)
     digests: bytearray = field(default_factory=bytearray)
     cursor: bytearray = field(default_factory=lambda: bytearray(fallback.CURSOR.size))
-    futures: list[Future[int]] = field(default_factory=list)
+    tasks: list[Task[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.stats = bytearray(self.files * _STAT)

@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from lineward import native
 from lineward.adapters.files_engine import Engine, Progress
-from lineward.adapters.files_recall import Recall
-from lineward.adapters.files_sample import Sample, Sampling
 from lineward.adapters.files_tree import Tree, TreeError
-from lineward.domain.changes import Change, ChangeKind, Changes, below, compare
+from lineward.domain.assurance import Assurance
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.manifest import Page, Parameters
 from lineward.domain.manifest_reader import ManifestReader
-from lineward.domain.manifest_writer import ManifestWriter
-from lineward.domain.proof import Proof, RangeCheck, RangeProof, prove
+from lineward.domain.manifest_writer import Pager, Tally
 from lineward.domain.reasons import Reason
-from lineward.domain.verdict import Assurance
+
+if TYPE_CHECKING:
+    from lineward.adapters.files_naming import Naming
+    from lineward.adapters.files_recall import Recall
+    from lineward.adapters.files_sample import Sample, Sampling
+    from lineward.domain.changes import Change, ChangeKind
+    from lineward.domain.proof import Proof, RangeCheck, RangeProof
 
 ProgressCallback = Callable[[Progress], None]
 MAX_NAMES = 20
@@ -99,12 +103,15 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
         return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0)
     prefix = directory + b"/" if directory else b""
-    observation = _Observation(parameters, Tree(Path(path), parameters.profile, prefix), check)
-    naming = _Naming(manifest, root, manifest_digest, directory, Changes(max_names))
+    observation = _Observation(
+        parameters, Tree(Path(path), parameters.profile, prefix), check, paged=manifest is not None
+    )
+    naming = _naming(manifest, root, manifest_digest, directory, max_names) if manifest else None
     with Engine(parameters, workers, progress, drawn or recall) as engine:
         engine.expected = expected
         try:
-            naming.run(observation, engine)
+            if naming:
+                naming.run(observation.pages(engine), parameters)
             observation.drain(engine)
         except LinewardError as error:
             return _not_hashed(error, observation, engine.seconds)
@@ -117,6 +124,8 @@ def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
 
     Raises InvalidInputError(ManifestInvalid, RequestInvalid) and OSError.
     """
+    from lineward.domain.proof import prove  # noqa: PLC0415 - start-up is not to pay for it
+
     manifest.seek(0)
     reader = ManifestReader(manifest)
     for _ in reader.pages():
@@ -150,6 +159,8 @@ def _proof_from(manifest: BinaryIO, digest: Digest | None, directory: bytes) -> 
         pass
     if digest and reader.summary and reader.summary.manifest != digest:
         raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest is not the signed one")
+    from lineward.domain.proof import RangeProof  # noqa: PLC0415 - start-up is not to pay for it
+
     proof = prove_path(manifest, directory)
     manifest.seek(0)
     if not isinstance(proof, RangeProof):
@@ -167,6 +178,8 @@ def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, count:
     summary = reader.summary
     if not summary or (summary.manifest != digest if digest else summary.root != root):
         raise InvalidInputError(Reason.MANIFEST_INVALID, "a sample needs the signed manifest, and this is another")
+    from lineward.adapters.files_sample import Sample  # noqa: PLC0415 - start-up is not to pay for it
+
     # Two readers go through it at a time: this one for the sample, the caller's for the names.
     content = Path(f"/proc/self/fd/{manifest.fileno()}").open("rb")  # noqa: SIM115 - lives as long as the sample
     manifest.seek(0)
@@ -184,11 +197,13 @@ def _qualified(found: Comparison, drawn: Sample | None, recalled: int) -> Compar
 
 
 class _Observation:
-    """The folder's own manifest, page by page as it is being hashed; not stored."""
+    """The folder's own manifest as it is being hashed; not stored."""
 
-    def __init__(self, parameters: Parameters, tree: Tree, check: RangeCheck | None) -> None:
+    def __init__(self, parameters: Parameters, tree: Tree, check: RangeCheck | None, *, paged: bool) -> None:
+        """`paged`: somebody is to look at the pages."""
+        self.tally = Tally(parameters)
         self._waiting: list[Page] = []
-        self.writer = ManifestWriter(parameters, None, self._waiting.append)
+        self._pager = Pager(self._waiting.append) if paged else None
         self._tree = tree
         self._check = check
         self._pages: Iterator[Page] | None = None
@@ -204,17 +219,22 @@ class _Observation:
 
     def _hash(self, engine: Engine) -> Iterator[Page]:
         for part in engine.hash(self._tree):
-            leaves = self.writer.extend(part.blob, part.lengths, part.files, part.bytes)
+            leaves = native.leaf_hashes(part.blob, part.lengths)
+            self.tally.extend(leaves, part.files, part.bytes)
             if self._check:
                 self._check.feed(leaves)
-            yield from self._waiting
-            self._waiting.clear()
-        if not self.writer.totals.entries:
+            if self._pager:
+                self._pager.extend(part.blob, part.lengths, leaves)
+                yield from self._waiting
+                self._waiting.clear()
+        if not self.tally.totals.entries:
             raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
-        summary = self.writer.finish()
-        self.root = self._check.root() if self._check else summary.root
+        root = self.tally.finish()
+        self.root = self._check.root() if self._check else root
         self.finished = True
-        yield from self._waiting
+        if self._pager:
+            self._pager.flush()
+            yield from self._waiting
 
     def drain(self, engine: Engine) -> None:
         """Hash what has not been yet; raises TreeError(Unreadable) where that came to no end."""
@@ -224,42 +244,19 @@ class _Observation:
             raise TreeError(Reason.UNREADABLE, b"", "could not be read to its end")
 
 
-@dataclass(slots=True)
-class _Naming:
-    """Compares with a manifest while hashing; `note` says why its names must not be used, empty if they may."""
+def _naming(manifest: BinaryIO, root: Digest, digest: Digest | None, directory: bytes, max_names: int) -> Naming:
+    from lineward.adapters.files_naming import Naming  # noqa: PLC0415 - start-up is not to pay for it
 
-    manifest: BinaryIO | None
-    root: Digest
-    digest: Digest | None
-    directory: bytes
-    changes: Changes
-    note: str = NO_MANIFEST
-
-    def run(self, observation: _Observation, engine: Engine) -> None:
-        if self.manifest:
-            self.note = self._compare(self.manifest, observation, engine)
-
-    def _compare(self, manifest: BinaryIO, observation: _Observation, engine: Engine) -> str:
-        try:
-            reader = ManifestReader(manifest)
-            if reader.parameters != observation.writer.parameters:
-                return "the manifest was made with other parameters, so what differs has no name"
-            signed = below(reader.pages(), self.directory) if self.directory else reader.pages()
-            for change in compare(signed, observation.pages(engine)):
-                self.changes.add(change)
-        except (InvalidInputError, OSError) as error:
-            return f"the manifest cannot be used, so what differs has no name: {error}"
-        summary = reader.summary
-        trusted = summary and (summary.manifest == self.digest if self.digest else summary.root == self.root)
-        return "" if trusted else "the manifest is not the signed one, so what differs has no name"
+    return Naming(manifest, root, digest, directory, max_names)
 
 
-def _result(root: Digest, observation: _Observation, naming: _Naming, seconds: float) -> Comparison:
-    totals, observed = observation.writer.totals, observation.root
+def _result(root: Digest, observation: _Observation, naming: Naming | None, seconds: float) -> Comparison:
+    totals, observed = observation.tally.totals, observation.root
     if observed == root:
         return Comparison(Outcome.EQUAL, Reason.VERIFIED, "equal", observed, totals.files, totals.size, seconds)
-    found = () if naming.note else tuple(naming.changes.first)
-    counts = {} if naming.note else dict(naming.changes.counts)
+    note = naming.note if naming else NO_MANIFEST
+    found = tuple(naming.changes.first) if naming and not note else ()
+    counts = dict(naming.changes.counts) if naming and not note else {}
     message = "; ".join(map(str, found[:3]))
     if not message:
         message = f"the folder has root {observed}" if observed else "the folder has another number of entries"
@@ -273,11 +270,11 @@ def _result(root: Digest, observation: _Observation, naming: _Naming, seconds: f
         seconds,
         found,
         counts,
-        naming.note,
+        note,
     )
 
 
 def _not_hashed(error: LinewardError, observation: _Observation, seconds: float) -> Comparison:
     outcome = Outcome.DIFFERS if error.reason in DEFINITE else Outcome.UNKNOWN
-    totals = observation.writer.totals
+    totals = observation.tally.totals
     return Comparison(outcome, error.reason, error.message, None, totals.files, totals.size, seconds)

@@ -7,18 +7,17 @@ memory. Where the disk makes a thread wait, more threads keep more reads on thei
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from lineward.adapters.files_batch import GONE, Batch, Encoded, batches, changed, fault
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
-from lineward.adapters.files_limits import usable_cpus
-from lineward.adapters.files_recall import Recall
+from lineward.adapters.files_limits import below, usable_cpus
+from lineward.adapters.files_threads import Pool, Task
 from lineward.adapters.files_tree import Run, Tree, TreeError
 from lineward.domain.entry import Entry
 from lineward.domain.manifest import Parameters, Profile
@@ -26,10 +25,16 @@ from lineward.domain.merkle import HASH_BYTES
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
+if TYPE_CHECKING:
+    from lineward.adapters.files_recall import Recall
+
 BATCHES_AHEAD = 4
 COLD_THREADS = 8
 """Threads that wait for a disk; more gained nothing on an NVMe disk."""
 _STAT_ONLY, _COLD = 1, 2
+_WAITS_ONE_IN = 16
+_PIECE = 128 * 1024
+"""What the compiled engine reads of a large file at a time."""
 _STOP = (1 << 63) - 1
 _CLAIM = 16
 """Files that a thread takes at a time; a batch of fewer needs no second thread."""
@@ -67,8 +72,13 @@ class Engine:
         workers: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         recall: Recall | None = None,
+        *,
+        settles: bool = False,
     ) -> None:
-        """`workers` threads for data in memory (default: the CPU quota); `recall` knows digests from before."""
+        """`workers` threads for data in memory (default: the CPU quota); `recall` knows digests from before.
+
+        With `settles`, `settle` may be called after `hash`.
+        """
         self.parameters = parameters
         self.workers = workers or usable_cpus()
         self.expected = (0, 0)
@@ -77,15 +87,17 @@ class Engine:
         """What was not hashed because its digest was known."""
         self._progress = progress
         self._recall = recall
-        self._warm = ThreadPoolExecutor(self.workers, "lineward-hash")
-        self._cold: ThreadPoolExecutor | None = None
+        self._warm = Pool(self.workers, "lineward-hash")
+        self._cold: Pool | None = None
+        self._waiting = False
+        """Whether the disk makes threads wait, as of the last batch."""
         self._large = LargeHasher(parameters.chunk_bytes, stream=False, recall=recall, tick=self._tick)
         self._pending: deque[Batch] = deque()
-        self._random = random.SystemRandom()
         self._started = time.monotonic()
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._marks: list[bytes] = []
+        self._settles = settles
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +106,7 @@ class Engine:
         for batch in self._pending:
             fallback.CURSOR.pack_into(batch.work.cursor, 0, _STOP, 0, 0)
         for pool in filter(None, (self._warm, self._cold)):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close()
         self._large.close()
 
     @property
@@ -135,7 +147,7 @@ class Engine:
         marks = iter(self._marks)
         try:
             for batch in self._ahead(tree.walk(), _STAT_ONLY):
-                self._wait(batch.work.futures)
+                self._wait(batch.work.tasks)
                 if batch.mark() != next(marks, b""):
                     raise changed(batch.newest())
                 batch.release()
@@ -160,10 +172,9 @@ class Engine:
 
     def _submit(self, batch: Batch, mode: int) -> None:
         work, limit = batch.work, self.parameters.chunk_bytes
-        pool, threads = (self._cold, COLD_THREADS) if self._cold else (self._warm, self.workers)
-        flags = mode | (_COLD if self._cold else 0)
+        pool, threads, flags = self._pool()
         for _ in range(min(threads, -(-work.files // _CLAIM))):
-            work.futures.append(pool.submit(work.run, limit, flags))
+            work.tasks.append(pool.submit(partial(work.run, limit, mode | flags)))
 
     def _remember(self, batch: Batch, recall: Recall) -> None:
         """Take known digests over; what is left is hashed."""
@@ -181,14 +192,15 @@ class Engine:
         batch.narrow(places)
 
     def _finish(self, batch: Batch) -> Iterator[Encoded]:
-        self._note_waits(self._wait(batch.work.futures))
+        self._note_waits(self._wait(batch.work.tasks), batch.work.files)
         batch.gather()
         statuses = batch.statuses()
         if any(statuses):
             self._refuse_failures(batch, statuses)
             self._hash_large(batch, [at for at, status in enumerate(statuses) if status == fallback.DEFERRED])
         self._recheck(batch)
-        self._marks.append(batch.mark())
+        if self._settles:
+            self._marks.append(batch.mark())
         if self._recall:
             self._recall.note_files(batch.paths(), bytes(batch.all.stats), bytes(batch.all.digests))
         self._bytes += fallback.CURSOR.unpack(batch.work.cursor)[2]
@@ -198,24 +210,32 @@ class Engine:
         self._tick()
 
     def _hash_large(self, batch: Batch, indices: list[int]) -> None:
-        pool, threads = (self._cold, COLD_THREADS) if self._cold else (self._warm, self.workers)
-        self._large.hash(batch, indices, pool, 2 * threads, _COLD if self._cold else 0)
-        self._note_waits(fallback.CURSOR.unpack(self._large.cursor)[0])
+        pool, threads, flags = self._pool()
+        waits, _, size = fallback.CURSOR.unpack(self._large.cursor)
+        self._large.hash(batch, indices, pool, 2 * threads, flags)
+        waited, _, grown = fallback.CURSOR.unpack(self._large.cursor)
+        self._note_waits(waited - waits, (grown - size) // _PIECE)
         self.recalled_bytes += self._large.recalled
         self._large.recalled = 0
 
-    def _note_waits(self, waits: int) -> None:
-        """The data is not in memory: from now on more threads wait for the disk."""
-        if waits and not self._cold:
-            self._cold = ThreadPoolExecutor(COLD_THREADS, "lineward-read")
+    def _pool(self) -> tuple[Pool, int, int]:
+        """Threads for the next work, how many, and their mode: more of them where the data is not in memory."""
+        if not self._waiting:
+            return self._warm, self.workers, 0
+        self._cold = self._cold or Pool(COLD_THREADS, "lineward-read")
+        return self._cold, COLD_THREADS, _COLD
 
-    def _wait(self, futures: list[Future[int]]) -> int:
-        waiting, waits = set(futures), 0
-        while waiting:
-            done, waiting = wait(waiting, TICK_SECONDS)
-            waits += sum(future.result() for future in done)
-            self._tick()
-        return waits
+    def _note_waits(self, waits: int, reads: int) -> None:
+        """Some reads wait even where nearly all data is in memory, since kernels let go of some of it at any time."""
+        if reads:
+            self._waiting = waits * _WAITS_ONE_IN > reads
+
+    def _wait(self, tasks: list[Task[int]]) -> int:
+        for task in tasks:
+            while not task.wait(TICK_SECONDS):
+                self._tick()
+        self._tick()
+        return sum(task.result() for task in tasks)
 
     def _refuse_failures(self, batch: Batch, statuses: bytes) -> None:
         for at, status in enumerate(statuses):
@@ -229,9 +249,9 @@ class Engine:
     def _recheck(self, batch: Batch) -> None:
         """Hash a random file again with hashlib: in the first batch, and in some of the others."""
         work = batch.work
-        if not work.files or (self._files and self._random.randrange(RECHECK_ONE_IN)):
+        if not work.files or (self._files and below(RECHECK_ONE_IN)):
             return
-        at = self._random.randrange(work.files)
+        at = below(work.files)
         index = batch.places[at] if batch.places else at
         before = work.stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size]
         if before[0] != fallback.DONE:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lineward import native
 from lineward.adapters.files_batch import GONE, Batch, changed, fault
-from lineward.adapters.files_recall import Recall
+from lineward.adapters.files_limits import below
+from lineward.adapters.files_threads import Pool, Task
 from lineward.adapters.files_tree import TreeError
 from lineward.domain.merkle import HASH_BYTES, root_of
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
+
+if TYPE_CHECKING:
+    from lineward.adapters.files_recall import Recall
 
 SPAN_CHUNKS = 6
 """Chunks of a task; a multiple of the lanes of each compiled engine."""
@@ -42,7 +46,7 @@ class _Large:
 
 
 _Span = tuple[_Large, int, int]
-_Task = tuple[list[_Span], Future[bytes]]
+_Task = tuple[list[_Span], Task[bytes]]
 
 
 class LargeHasher:
@@ -57,17 +61,16 @@ class LargeHasher:
         self.stream = stream
         self._recall = recall
         self._tick = tick
-        self._random = random.SystemRandom()
         self._first = True
         self._open: dict[int, _Large] = {}
 
-    def hash(self, batch: Batch, indices: list[int], pool: ThreadPoolExecutor, ahead: int, mode: int) -> None:
+    def hash(self, batch: Batch, indices: list[int], pool: Pool, ahead: int, mode: int) -> None:
         """Set the digests of these files; keeps up to `ahead` tasks going. Raises TreeError."""
         window: deque[_Task] = deque()
         for spans in self._tasks(batch, indices):
             jobs = [(large.fd, offset, length) for large, offset, length in spans]
             flags = mode | (_STREAM if self.stream else 0)
-            window.append((spans, pool.submit(native.hash_spans, jobs, self.cursor, flags)))
+            window.append((spans, pool.submit(partial(native.hash_spans, jobs, self.cursor, flags))))
             while len(window) > (0 if self.stream else ahead):
                 self._collect(batch, *window.popleft())
         while window:
@@ -110,11 +113,11 @@ class LargeHasher:
             self.recalled += len(large.chunks) // HASH_BYTES * self._chunk
         return large
 
-    def _collect(self, batch: Batch, spans: list[_Span], future: Future[bytes]) -> None:
-        while not wait([future], TICK_SECONDS).done:
+    def _collect(self, batch: Batch, spans: list[_Span], task: Task[bytes]) -> None:
+        while not task.wait(TICK_SECONDS):
             self._tick()
         try:
-            digests = future.result()
+            digests = task.result()
         except EOFError as error:
             raise changed(spans[0][0].path) from error
         except OSError as error:
@@ -130,8 +133,8 @@ class LargeHasher:
 
     def _finish(self, batch: Batch, large: _Large) -> None:
         count = len(large.chunks) // HASH_BYTES
-        if self._first or not self._random.randrange(RECHECK_ONE_IN):
-            self._recheck(large, self._random.randrange(count))
+        if self._first or not below(RECHECK_ONE_IN):
+            self._recheck(large, below(count))
         state = large.state()
         os.close(self._open.pop(large.fd).fd)
         if state != batch.stat(large.index)[4:]:

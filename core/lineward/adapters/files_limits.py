@@ -15,6 +15,11 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
     return max(1, min(cores, -(-quota[0] // quota[1]))) if quota else cores
 
 
+def below(count: int) -> int:
+    """A number from 0 to `count` - 1 that nobody can foresee; `random` would cost more to import than to go without."""
+    return int.from_bytes(os.urandom(8), "big") % count
+
+
 def _quota(cgroup: Path) -> tuple[int, int] | None:
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lineward import native
+from lineward.adapters.files_listing import Listing
 from lineward.domain.entry import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, Entry, Kind, printable
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Profile
 from lineward.domain.reasons import Reason
 
 LOST_AND_FOUND = b"lost+found"
+_NAMES_BYTES = 8 * 1024 * 1024
+_NAMES_LEAST = 32 * 1024
+"""Names held: at most half of what the directories above have left, so that deep trees of huge ones are bounded too."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 _NOT_FILES = re.compile(rb"[^f]")
@@ -78,9 +81,7 @@ class Run:
 @dataclass(slots=True)
 class _Level:
     directory: Directory
-    names: list[bytes]
-    kinds: bytes
-    at: int = 0
+    listing: Listing
 
 
 @dataclass(slots=True)
@@ -103,18 +104,18 @@ class Tree:
         """
         stack = [self._top()]
         while stack:
-            level = stack[-1]
-            if level.at == len(level.names):
+            level, listing = stack[-1], stack[-1].listing
+            if not self._left(level):
                 stack.pop()
                 level.directory.release()
                 continue
-            if level.kinds[level.at] == ord("f"):
+            name, kind = listing.names[listing.at], listing.kinds[listing.at]
+            if kind == ord("f"):
                 yield self._run(level)
                 continue
-            name, kind = level.names[level.at], level.kinds[level.at]
-            level.at += 1
+            listing.at += 1
             if kind == ord("d"):
-                below = self._descend(level.directory, name, len(stack))
+                below = self._descend(level.directory, name, stack)
                 if isinstance(below, Entry):
                     yield below
                 elif below:
@@ -129,11 +130,12 @@ class Tree:
         self._open.clear()
 
     def _run(self, level: _Level) -> Run:
-        found = _NOT_FILES.search(level.kinds, level.at)
-        end = found.start() if found else len(level.names)
-        run = Run(level.directory, level.names[level.at : end])
+        listing = level.listing
+        found = _NOT_FILES.search(listing.kinds, listing.at)
+        end = found.start() if found else len(listing.names)
+        run = Run(level.directory, listing.names[listing.at : end])
         level.directory.users += 1
-        level.at = end
+        listing.at = end
         longest = max(map(len, run.names))
         if longest > MAX_NAME_BYTES or len(level.directory.prefix) + longest > MAX_PATH_BYTES:
             raise TreeError(Reason.TREE_TOO_DEEP, level.directory.prefix[:-1], "has a path that is too long")
@@ -147,21 +149,27 @@ class Tree:
             raise LinewardError(Reason.UNREADABLE, message) from error
         refuse_mounts_below(fd)
         self.remote = on_fuse(fd)
-        return self._level(fd, self.prefix)
+        return self._level(fd, self.prefix, [])
 
-    def _level(self, fd: int, prefix: bytes) -> _Level:
+    def _level(self, fd: int, prefix: bytes, above: list[_Level]) -> _Level:
         directory = Directory(fd, prefix)
         self._open = {other for other in self._open if other.fd >= 0} if len(self._open) > 2 * MAX_DEPTH else self._open
         self._open.add(directory)
+        room = max(_NAMES_LEAST, (_NAMES_BYTES - sum(level.listing.held for level in above)) // 2)
         try:
-            names, kinds = native.list_directory(fd)
+            return _Level(directory, Listing(fd, room))
         except OSError as error:
-            raise TreeError(Reason.UNREADABLE, prefix[:-1], f"cannot be listed: {error.strerror}") from error
-        return _Level(directory, names, kinds)
+            raise _unlisted(directory, error) from error
 
-    def _descend(self, parent: Directory, name: bytes, depth: int) -> _Level | Entry | None:
+    def _left(self, level: _Level) -> bool:
+        try:
+            return level.listing.left()
+        except OSError as error:
+            raise _unlisted(level.directory, error) from error
+
+    def _descend(self, parent: Directory, name: bytes, above: list[_Level]) -> _Level | Entry | None:
         path = parent.prefix + name
-        if depth >= MAX_DEPTH or len(path) >= MAX_PATH_BYTES:
+        if len(above) >= MAX_DEPTH or len(path) >= MAX_PATH_BYTES:
             raise TreeError(Reason.TREE_TOO_DEEP, path[:80], "leads too deep")
         exempt = path == LOST_AND_FOUND
         try:
@@ -173,8 +181,8 @@ class Tree:
         except OSError as error:
             reason = Reason.CHANGED_WHILE_READ if error.errno in _GONE else Reason.UNREADABLE
             raise TreeError(reason, path, f"cannot be opened: {error.strerror}") from error
-        level = self._level(fd, path + b"/")
-        if level.names:
+        level = self._level(fd, path + b"/", above)
+        if self._left(level):
             return level
         level.directory.release()
         if exempt:
@@ -194,6 +202,10 @@ class Tree:
         except OSError as error:
             raise TreeError(Reason.CHANGED_WHILE_READ, path, f"is no symlink any more: {error.strerror}") from error
         return Entry(Kind.SYMLINK, path, len(target), target)
+
+
+def _unlisted(directory: Directory, error: OSError) -> TreeError:
+    return TreeError(Reason.UNREADABLE, directory.prefix[:-1], f"cannot be listed: {error.strerror}")
 
 
 def on_fuse(fd: int) -> bool:

@@ -6,25 +6,26 @@ import argparse
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine
-from lineward.adapters.files_recall import Journal
-from lineward.adapters.files_sample import Sampling
 from lineward.cli import exits
 from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
-from lineward.domain.changes import Change
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable
 from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Parameters, Profile, Summary
 from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.reasons import Reason
+
+if TYPE_CHECKING:
+    from lineward.adapters.files_recall import Journal
+    from lineward.adapters.files_sample import Sampling
+    from lineward.domain.changes import Change
 
 _EXITS = {Outcome.EQUAL: exits.OK, Outcome.DIFFERS: exits.DIFFERS, Outcome.UNKNOWN: exits.UNKNOWN}
 
@@ -230,6 +231,8 @@ def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[J
         return
     if Path(name).resolve().is_relative_to(Path(arguments.folder).resolve()):
         arguments.parser.error("the journal or cache cannot lie inside the folder")
+    from lineward.adapters.files_recall import Journal  # noqa: PLC0415 - start-up is not to pay for it
+
     with Journal(Path(name), Path(arguments.folder), parameters) as journal:
         yield journal
         journal.complete()
@@ -258,6 +261,8 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
     Raises LinewardError(Unreadable) where the folder cannot be written.
     """
+    import tempfile  # noqa: PLC0415 - start-up is not to pay for it
+
     try:
         file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)  # noqa: SIM115
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
@@ -84,6 +83,8 @@ def _bar(progress: Progress, stream: TextIO) -> None:
 
 
 def _json_line(progress: Progress, stream: TextIO) -> None:
+    import json  # noqa: PLC0415 - start-up is not to pay for it
+
     left = progress.seconds_left
     line = {
         "event": "progress",
@@ -103,6 +104,8 @@ def show(value: Mapping[str, Any], rows: Sequence[tuple[str, str]], fmt: str, st
     """Print `value` as JSON or YAML, or `rows` as an aligned table."""
     stream = stream or sys.stdout
     if fmt == "json":
+        import json  # noqa: PLC0415 - only this output needs it
+
         stream.write(json.dumps(value, indent=2) + "\n")
     elif fmt == "yaml":
         import yaml  # noqa: PLC0415 - only this output needs it

@@ -73,40 +73,55 @@ class Pager:
             self._entries = 0
 
 
+class Tally:
+    """Root and totals of entries that come in order; keeps one hash for each level of the tree."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self._frontier = Frontier()
+        self._frontier.append(leaf_hash(parameters.encode()))
+        self._entries = self._files = self._bytes = 0
+
+    def extend(self, leaves: bytes, files: int, size: int) -> None:
+        """Add entries by their leaf hashes, joined, among them `files` files of `size` bytes in all."""
+        self._frontier.extend(leaves)
+        self._entries += len(leaves) // HASH_BYTES
+        self._files += files
+        self._bytes += size
+
+    @property
+    def totals(self) -> Totals:
+        """What has been added so far."""
+        return Totals(self._entries, self._files, self._bytes)
+
+    def finish(self) -> Digest:
+        """Add the totals and give the root. An empty set has none: the caller refuses it before."""
+        self._frontier.append(leaf_hash(self.totals.encode()))
+        return Digest(self._frontier.root())
+
+
 class ManifestWriter:
     """Takes entries in order and hands a manifest's bytes to `write`. Memory: one page and 40 bytes a page.
 
     It trusts its caller with order and canonical form, as reading a whole manifest back costs more than writing it.
     """
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        write: Callable[[bytes], object] | None,
-        page: Callable[[Page], object] | None = None,
-    ) -> None:
-        """`write` takes the manifest's bytes, `page` each page as it ends; either may be left out."""
+    def __init__(self, parameters: Parameters, write: Callable[[bytes], object] | None) -> None:
+        """`write` takes the manifest's bytes; without it they are only counted and hashed."""
         self.parameters = parameters
         self._sink = write
-        self._page_sink = page
         self._digest = hashlib.sha256()
         self._position = 0
         self._pager = Pager(self._page)
         self._index = bytearray()
-        self._frontier = Frontier()
-        self._frontier.append(leaf_hash(parameters.encode()))
-        self._entries = self._files = self._bytes = 0
+        self._tally = Tally(parameters)
         self._write(parameters.encode())
 
-    def extend(self, blob: bytes, lengths: bytes, files: int, size: int, leaves: bytes = b"") -> bytes:
-        """Append encoded entries, among them `files` files of `size` bytes in all; returns their leaf hashes."""
-        leaves = leaves or native.leaf_hashes(blob, lengths)
-        self._frontier.extend(leaves)
+    def extend(self, blob: bytes, lengths: bytes, files: int, size: int) -> None:
+        """Append encoded entries, among them `files` files of `size` bytes in all."""
+        leaves = native.leaf_hashes(blob, lengths)
+        self._tally.extend(leaves, files, size)
         self._pager.extend(blob, lengths, leaves)
-        self._entries += len(leaves) // HASH_BYTES
-        self._files += files
-        self._bytes += size
-        return leaves
 
     def append(self, entry: Entry) -> None:
         """Append one entry."""
@@ -117,28 +132,22 @@ class ManifestWriter:
     @property
     def totals(self) -> Totals:
         """What has been appended so far."""
-        return Totals(self._entries, self._files, self._bytes)
+        return self._tally.totals
 
     def finish(self) -> Summary:
         """Write index and footer. An empty set has no manifest: the caller refuses it before."""
         self._pager.flush()
-        trailer = self.totals.encode()
-        self._frontier.append(leaf_hash(trailer))
-        root = self._frontier.root()
+        totals, root = self.totals, self._tally.finish()
         index_at = self._position
         self._write(PAGE.pack(b"I", len(self._index), len(self._index) // INDEX.size))
         self._write(bytes(self._index))
-        self._write(FOOTER.pack(trailer, index_at, root))
-        return Summary(
-            Digest(root), Digest(self._digest.digest()), self._position, self._files, self._bytes, self.parameters
-        )
+        self._write(FOOTER.pack(totals.encode(), index_at, root.raw))
+        return Summary(root, Digest(self._digest.digest()), self._position, totals.files, totals.size, self.parameters)
 
     def _page(self, page: Page) -> None:
         self._index += INDEX.pack(len(page.body), page.entries, hashlib.sha256(page.body).digest())
         self._write(PAGE.pack(b"P", len(page.body), page.entries))
         self._write(page.body)
-        if self._page_sink:
-            self._page_sink(page)
 
     def _write(self, data: bytes) -> None:
         self._digest.update(data)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from lineward.domain import constraints, selector
+from lineward.domain.assurance import Assurance
 from lineward.domain.constraints import NO_CONSTRAINTS, Constraints
 from lineward.domain.dataset import DNS_NAME, ClaimVolume, claim
 from lineward.domain.evidence import Signer
@@ -21,7 +22,6 @@ from lineward.domain.reasons import Reason
 from lineward.domain.selector import EVERYTHING, Selector
 from lineward.domain.statement import DATASET_PROVENANCE
 from lineward.domain.trustroot import MAX_PEM, key_digest
-from lineward.domain.verdict import Assurance
 
 MAX_AUTHORITIES = 32
 MAX_REQUIREMENTS = 16

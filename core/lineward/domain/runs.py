@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from lineward.domain.assurance import Assurance
 from lineward.domain.conditions import Condition, Status, Type
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.plan import Plan, Refusal
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.reasons import Reason
-from lineward.domain.verdict import Assurance, Verdict, VolumeVerdict
+from lineward.domain.verdict import Verdict, VolumeVerdict
 
 MAX_PODS = 1000
 """Pods listed in a status: about 600 bytes each, of the 1.5 MiB that etcd takes (etcd --max-request-bytes)."""

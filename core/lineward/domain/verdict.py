@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from lineward.domain.assurance import Assurance
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 
@@ -35,15 +36,6 @@ class Verdict(StrEnum):
     VERIFIED = "Verified"
     REFUSED = "Refused"
     UNKNOWN = "Unknown"
-
-
-class Assurance(StrEnum):
-    """How a verdict was reached, strongest first."""
-
-    FULL = "full"
-    PREVERIFIED = "preverified"
-    CACHED = "cached"
-    SAMPLED = "sampled"
 
 
 @dataclass(frozen=True, slots=True)

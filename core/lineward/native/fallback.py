@@ -36,23 +36,47 @@ Group = tuple[int, Sequence[bytes]]
 """A directory's descriptor and names in it."""
 
 
-def list_directory(fd: int) -> tuple[list[bytes], bytes]:
-    """Names in a directory in byte order, and one letter for each: f file, d directory, l symlink, s special.
+def list_directory(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool]:
+    """The first names in a directory, in byte order, behind `after`: as many as take up `room` bytes, at least one.
 
-    Raises OSError.
+    Returns the names, each with a NUL behind it, a letter for each (f file, d directory, l symlink, s special), and
+    whether others follow. Memory is bounded by `room`, not by how many names there are. Raises OSError.
     """
-    found = []
+    found: list[tuple[bytes, bytes]] = []
+    size, bound, more = 0, b"", False
     with os.scandir(fd) as entries:
         for entry in entries:
-            if entry.is_symlink():
-                kind = b"l"
-            elif entry.is_dir(follow_symlinks=False):
-                kind = b"d"
-            else:
-                kind = b"f" if entry.is_file(follow_symlinks=False) else b"s"
-            found.append((os.fsencode(entry.name), kind))
+            name = os.fsencode(entry.name)
+            if name <= after or (bound and name > bound):
+                more = more or name > after
+                continue
+            found.append((name, _kind(entry)))
+            size += len(name) + 1
+            if size > 2 * room:
+                kept, size = _first(found, room)
+                more, found, bound = more or len(kept) < len(found), kept, kept[-1][0]
+    kept, _ = _first(found, room)
+    names = b"".join(name + b"\0" for name, _ in kept)
+    return names, b"".join(kind for _, kind in kept), more or len(kept) < len(found)
+
+
+def _kind(entry: os.DirEntry[str]) -> bytes:
+    if entry.is_symlink():
+        return b"l"
+    if entry.is_dir(follow_symlinks=False):
+        return b"d"
+    return b"f" if entry.is_file(follow_symlinks=False) else b"s"
+
+
+def _first(found: list[tuple[bytes, bytes]], room: int) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The first that fit into `room`, and how much of it they take up."""
     found.sort()
-    return [name for name, _ in found], b"".join(kind for _, kind in found)
+    size = 0
+    for at, (name, _) in enumerate(found):
+        if at and size + len(name) + 1 > room:
+            return found[:at], size
+        size += len(name) + 1
+    return found, size
 
 
 def _claim(cursor: bytearray, total: int) -> range:

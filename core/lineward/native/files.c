@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #define SLACK 128
 #define CLAIM 16
 #define WINDOW 64
+#define SPELL 256 /* reads without a wait, after which a disk no longer counts as cold */
 #define AHEAD ((uint64_t)4 * 1024 * 1024) /* of a span on a cold disk */
 #define ADVICE ((uint64_t)512 * 1024)     /* the kernel cuts one request near its read-ahead size */
 
@@ -28,7 +30,7 @@ struct reader {
     const struct sha256_kernel *kernel;
     struct cursor *cursor;
     uint8_t *digests, *buffers;
-    int mode, cold;
+    int mode, cold; /* cold: how many reads of the spell are left */
     long waits;
     struct job jobs[MAX_LANES];
     /* files */
@@ -42,6 +44,16 @@ struct reader {
     const struct span *spans;
     int failure;
 };
+
+/* fstat(2) itself: glibc calls newfstatat with an empty path, which kernels before 6.11 look up. */
+static int stat_of(int fd, struct stat *found)
+{
+#if defined(SYS_fstat) && defined(__LP64__) /* where struct stat is the kernel's own */
+    return (int)syscall(SYS_fstat, fd, found);
+#else
+    return fstat(fd, found);
+#endif
+}
 
 static int64_t nanoseconds(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }
 
@@ -65,14 +77,16 @@ static ssize_t read_piece(struct reader *r, const struct job *job, uint8_t *buff
     static int nowait_works = 1; /* a stale value costs one call, so no lock */
     off_t at = (off_t)(job->offset + job->done);
 #ifdef RWF_NOWAIT
-    if (!r->cold && __atomic_load_n(&nowait_works, __ATOMIC_RELAXED)) {
+    if (__atomic_load_n(&nowait_works, __ATOMIC_RELAXED)) {
         struct iovec piece = {buffer, size};
         ssize_t got = preadv2(job->fd, &piece, 1, at, RWF_NOWAIT);
-        if (got > 0)
+        if (got > 0) {
+            r->cold -= r->cold > 0;
             return got;
+        }
         if (got < 0 && errno == EAGAIN) {
             r->waits++;
-            r->cold = 1;
+            r->cold = SPELL;
         } else if (got < 0) {
             __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
         }
@@ -153,7 +167,7 @@ static int open_next(struct reader *r, struct job *job)
         return 0;
     }
     int status = FILE_DONE;
-    if (fstat(fd, &job->before))
+    if (stat_of(fd, &job->before))
         status = FILE_FAILED;
     else if (!S_ISREG(job->before.st_mode))
         status = FILE_NOT_REGULAR;
@@ -203,7 +217,7 @@ static void finish_file(struct reader *r, struct job *job, int status, int error
 {
     struct stat after;
     if (status == FILE_DONE) {
-        if (fstat(job->fd, &after)) {
+        if (stat_of(job->fd, &after)) {
             status = FILE_FAILED;
             error = errno;
         } else if (!same(&job->before, &after)) {
@@ -242,7 +256,7 @@ static int reader_start(struct reader *r)
 {
     for (int i = 0; i < MAX_LANES; i++)
         r->jobs[i].fd = -1;
-    r->cold = (r->mode & MODE_COLD) != 0;
+    r->cold = r->mode & MODE_COLD ? SPELL : 0;
     void *memory = NULL;
     if (posix_memalign(&memory, 64, MAX_LANES * (PIECE + SLACK)))
         return -1;

@@ -32,32 +32,101 @@ static char kind_of(int fd, const char *name, unsigned char type)
     return type == DT_REG ? 'f' : type == DT_DIR ? 'd' : type == DT_LNK ? 'l' : 's';
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct listed *)a)->name, ((const struct listed *)b)->name);
-}
+/* Names as they are read, each as kind, name, NUL. */
+struct names {
+    char *bytes;
+    size_t used, room, count;
+};
 
-/* Names are appended as: kind, name, NUL. */
-static int append(char **names, size_t *used, size_t *room, char kind, const char *name)
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a + 1, *(const char *const *)b + 1); }
+
+static int append(struct names *all, char kind, const char *name)
 {
     size_t length = strlen(name) + 1;
-    if (*used + length + 1 > *room) {
-        size_t more = *room ? 2 * *room : BUFFER;
-        char *grown = realloc(*names, more);
+    if (all->used + length + 1 > all->room) {
+        size_t more = all->room ? 2 * all->room : BUFFER;
+        char *grown = realloc(all->bytes, more);
         if (!grown)
             return ENOMEM;
-        *names = grown;
-        *room = more;
+        all->bytes = grown;
+        all->room = more;
     }
-    (*names)[(*used)++] = kind;
-    memcpy(*names + *used, name, length);
-    *used += length;
+    all->bytes[all->used++] = kind;
+    memcpy(all->bytes + all->used, name, length);
+    all->used += length;
+    all->count++;
     return 0;
 }
 
-static int read_names(int fd, struct listing *out, size_t *used)
+/* Sort, and keep the first names that fit into `room` bytes. Returns how many were dropped, or -1 without memory. */
+static long keep_first(struct names *all, size_t room)
 {
-    size_t room = 0;
+    const char **order = malloc((all->count + 1) * sizeof *order), *at = all->bytes;
+    struct names kept = {NULL, 0, 0, 0};
+    size_t size = 0;
+    if (!order)
+        return -1;
+    for (size_t i = 0; i < all->count; i++, at += strlen(at + 1) + 2)
+        order[i] = at;
+    qsort(order, all->count, sizeof *order, by_name);
+    kept.room = all->used + !all->used;
+    kept.bytes = malloc(kept.room);
+    long dropped = kept.bytes ? 0 : -1;
+    for (size_t i = 0; i < all->count && kept.bytes; i++) {
+        size += strlen(order[i] + 1) + 1;
+        if (i && size > room) {
+            dropped = (long)(all->count - i);
+            break;
+        }
+        (void)append(&kept, *order[i], order[i] + 1);
+    }
+    free(order);
+    free(all->bytes);
+    *all = kept;
+    return dropped;
+}
+
+static const char *last_name(const struct names *all)
+{
+    const char *at = all->bytes + all->used - 1;
+    while (at > all->bytes && at[-1])
+        at--;
+    return at + 1;
+}
+
+struct window {
+    struct names names;
+    const char *after;
+    char *bound; /* what was dropped is behind this name; NULL: nothing was */
+    size_t room;
+    int more;
+};
+
+static int take(struct window *w, char kind, const char *name)
+{
+    if (strcmp(name, w->after) <= 0)
+        return 0;
+    if (w->bound && strcmp(name, w->bound) > 0) {
+        w->more = 1;
+        return 0;
+    }
+    if (append(&w->names, kind, name))
+        return ENOMEM;
+    if (w->names.used - w->names.count <= 2 * w->room)
+        return 0;
+    long dropped = keep_first(&w->names, w->room);
+    if (dropped < 0)
+        return ENOMEM;
+    if (dropped) {
+        w->more = 1;
+        free(w->bound);
+        w->bound = strdup(last_name(&w->names));
+    }
+    return w->bound || !dropped ? 0 : ENOMEM;
+}
+
+static int read_names(int fd, struct window *w)
+{
     char *buffer = malloc(BUFFER);
     int error = buffer && lseek(fd, 0, SEEK_SET) >= 0 ? 0 : buffer ? errno : ENOMEM;
     while (!error) {
@@ -69,38 +138,52 @@ static int read_names(int fd, struct listing *out, size_t *used)
         for (long at = 0; at < got && !error;) {
             const struct linux_dirent64 *entry = (const void *)(buffer + at);
             at += entry->d_reclen;
-            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                continue;
-            error = append(&out->names, used, &room, kind_of(fd, entry->d_name, entry->d_type), entry->d_name);
-            out->count++;
+            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+                error = take(w, kind_of(fd, entry->d_name, entry->d_type), entry->d_name);
         }
     }
     free(buffer);
     return error;
 }
 
-int listing_read(int fd, struct listing *out)
+/* Take kinds and names apart, in place. */
+static int split(struct window *w, struct listing *out)
 {
-    size_t used = 0;
-    memset(out, 0, sizeof *out);
-    int error = read_names(fd, out, &used);
-    if (error)
-        return error;
-    out->items = malloc((out->count + 1) * sizeof *out->items);
-    if (!out->items)
+    out->names = w->names.bytes;
+    out->count = w->names.count;
+    out->more = w->more;
+    out->kinds = malloc(out->count + 1);
+    if (!out->kinds)
         return ENOMEM;
     const char *at = out->names;
     for (size_t i = 0; i < out->count; i++) {
-        size_t length = strlen(at + 1);
-        out->items[i] = (struct listed){at + 1, length, *at};
-        at += length + 2;
+        size_t length = strlen(at + 1) + 1;
+        out->kinds[i] = *at;
+        memmove(out->names + out->size, at + 1, length);
+        out->size += length;
+        at += length + 1;
     }
-    qsort(out->items, out->count, sizeof *out->items, by_name);
     return 0;
+}
+
+int listing_read(int fd, const char *after, size_t room, struct listing *out)
+{
+    struct window w = {.after = after, .room = room};
+    memset(out, 0, sizeof *out);
+    int error = read_names(fd, &w);
+    free(w.bound);
+    long dropped = error ? 0 : keep_first(&w.names, room);
+    if (dropped < 0)
+        error = ENOMEM;
+    w.more |= dropped > 0;
+    if (!error)
+        return split(&w, out);
+    free(w.names.bytes);
+    return error;
 }
 
 void listing_free(struct listing *out)
 {
-    free(out->items);
+    free(out->kinds);
     free(out->names);
 }

@@ -4,20 +4,15 @@
 
 #include <stddef.h>
 
-struct listed {
-    const char *name;
-    size_t length;
-    char kind; /* f file, d directory, l symlink, s special */
-};
-
 struct listing {
-    struct listed *items;
-    size_t count;
-    char *names;
+    char *names, *kinds; /* each name with its NUL; a letter each: f file, d directory, l symlink, s special */
+    size_t size, count;  /* bytes of the names, and how many they are */
+    int more;            /* whether others follow */
 };
 
-/* Read the directory from its start. 0 or an errno; `listing_free` is due in both cases. */
-int listing_read(int fd, struct listing *out);
+/* Read the first names behind `after`, as many as take up at most `room` bytes, but one at least; needs twice as much
+ * memory, however many there are. 0 or an errno; `listing_free` is due in both cases. */
+int listing_read(int fd, const char *after, size_t room, struct listing *out);
 void listing_free(struct listing *out);
 
 #endif

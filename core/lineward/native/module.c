@@ -17,33 +17,22 @@ static PyObject *py_list_directory(PyObject *self, PyObject *args)
 {
     (void)self;
     int fd, error;
+    const char *after; /* without NUL inside, as names are */
+    Py_ssize_t room;
     struct listing found;
-    if (!PyArg_ParseTuple(args, "i", &fd))
+    if (!PyArg_ParseTuple(args, "iyn", &fd, &after, &room))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
-    error = listing_read(fd, &found);
+    error = listing_read(fd, after, room < 0 ? 0 : (size_t)room, &found);
     Py_END_ALLOW_THREADS
-    PyObject *names = NULL, *kinds = NULL, *result = NULL;
+    PyObject *result = NULL;
     if (error) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);
-        goto end;
+    } else {
+        result = Py_BuildValue("y#y#O", found.names, (Py_ssize_t)found.size, found.kinds, (Py_ssize_t)found.count,
+                               found.more ? Py_True : Py_False);
     }
-    names = PyList_New((Py_ssize_t)found.count);
-    kinds = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)found.count);
-    if (!names || !kinds)
-        goto end;
-    char *letters = PyBytes_AsString(kinds);
-    for (size_t i = 0; i < found.count; i++) {
-        PyObject *name = PyBytes_FromStringAndSize(found.items[i].name, (Py_ssize_t)found.items[i].length);
-        if (!name || PyList_SetItem(names, (Py_ssize_t)i, name))
-            goto end;
-        letters[i] = found.items[i].kind;
-    }
-    result = PyTuple_Pack(2, names, kinds);
-end:
-    Py_XDECREF(names);
-    Py_XDECREF(kinds);
     listing_free(&found);
     return result;
 }
@@ -311,7 +300,7 @@ static PyObject *py_check_entries(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"check_entries", py_check_entries, METH_VARARGS, "Whether a page's entries follow every rule, and their sums."},
-    {"list_directory", py_list_directory, METH_VARARGS, "Names in a directory in byte order, and their kinds."},
+    {"list_directory", py_list_directory, METH_VARARGS, "The first names in a directory in byte order."},
     {"hash_files", py_hash_files, METH_VARARGS, "Hash files until all are claimed."},
     {"hash_spans", py_hash_spans, METH_VARARGS, "SHA-256 of each (descriptor, offset, length), joined."},
     {"leaf_hashes", py_leaf_hashes, METH_VARARGS, "SHA-256(0x00 || part) of each part, joined."},
