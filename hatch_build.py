@@ -42,7 +42,7 @@ class NativeEngine(BuildHookInterface):  # type: ignore[type-arg]
         wish = os.environ.get("LINEWARD_NATIVE", "")
         if self.target_name != "wheel" or wish == "skip":
             return
-        problem = compile_engine(Path(self.root))
+        problem = compile_engine(Path(self.root), Path(self.root) / TARGET)
         if problem and wish == "require":
             raise RuntimeError(problem)
         if problem:
@@ -54,14 +54,13 @@ class NativeEngine(BuildHookInterface):  # type: ignore[type-arg]
         build_data["artifacts"].append(str(TARGET))
 
 
-def compile_engine(root: Path) -> str:
-    """Compile into the source folder; returns what went wrong, empty if nothing did."""
+def compile_engine(root: Path, target: Path, compiler: list[str] | None = None) -> str:
+    """Compile to `target`, for the machine that the compiler is for; returns what went wrong, empty if nothing did."""
     if sys.platform != "linux" or sys.implementation.name != "cpython":
         return "it is written for CPython on Linux"
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    compiler = compiler or shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     sources = sorted(str(path) for path in (root / NATIVE).glob("*.c"))
     include = sysconfig.get_path("include")
-    target = root / TARGET
     partial = target.with_suffix(f".{os.getpid()}.tmp")
     try:
         command = [*compiler, *FLAGS, f"-I{include}", *sources, "-o", str(partial)]
@@ -76,4 +75,5 @@ def compile_engine(root: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(compile_engine(Path(__file__).parent) or 0)
+    here = Path(__file__).parent
+    sys.exit(compile_engine(here, here / TARGET) or 0)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from lineward.adapters import files_batch
 from lineward.adapters.files import Outcome, create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_recall import Journal
 from lineward.adapters.files_sample import Sampling
 from lineward.adapters.files_tree import Tree
+from lineward.cli import manifest
 from lineward.domain.assurance import Assurance
 from lineward.domain.manifest import Parameters, Profile
 from lineward.domain.reasons import Reason
@@ -159,3 +162,24 @@ def test_detection_is_the_probability_of_drawing_without_repetition() -> None:
     assert Sampling(459, 100_000).detection(1000) == pytest.approx(0.99, abs=0.001)
     assert Sampling(100, 100).detection(1) == 1.0
     assert Sampling(5, 10).detection(6) == 1.0
+
+
+def test_an_answer_that_could_not_be_found_keeps_the_journal(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the folder could not be read to its end the next try goes on from there; an answer ends the journal."""
+    monkeypatch.setattr(files_batch, "BATCH_FILES", 10)
+    root = str(create_manifest(folder, SMALL).root)
+    journal, partial = tmp_path / "journal", tmp_path / "journal.partial"
+    arguments = ["verify", str(folder), "--root", root, "--chunk-size", "4096", "--journal", str(journal)]
+    os.makedirs(folder / "5" / "/".join(["d"] * 600))  # noqa: PTH103 - Path.mkdir would recurse
+    assert manifest.run(arguments, "lineward manifest") == 2
+    assert "TreeTooDeep" in capsys.readouterr().out
+    assert partial.exists()
+    shutil.rmtree(folder / "5")
+    shutil.copy(partial, tmp_path / "copy")
+    _, known, _ = recalled(folder, tmp_path / "copy")
+    assert known > 0
+    assert manifest.run(arguments, "lineward manifest") == 0
+    assert not journal.exists()
+    assert not partial.exists()

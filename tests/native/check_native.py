@@ -1,22 +1,32 @@
 """Builds the C code for those who watch it: strict warnings, ASan, UBSan, valgrind, and Armv8 under qemu.
 
-Run by `make test-native`. What a missing tool makes impossible is said, and fails where LINEWARD_TOOLS=require.
+Run by `make test-native`. What a missing tool makes impossible is said. With LINEWARD_TOOLS=require root has Debian's
+packages installed, and everybody else is told the command and fails.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NATIVE = HERE.parents[1] / "core/lineward/native"
+ROOT = HERE.parents[1]
+NATIVE = ROOT / "core/lineward/native"
+TOOLS = {
+    "valgrind": "valgrind",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "qemu-aarch64": "qemu-user",
+}
+"""Commands and the Debian packages that have them."""
 SOURCES = [str(path) for path in sorted(NATIVE.glob("*.c")) if path.name != "module.c"] + [str(HERE / "harness.c")]
 STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wvla", "-g"]
 ROUNDS = os.environ.get("LINEWARD_ROUNDS", "200000")
@@ -52,31 +62,70 @@ def the_compiler() -> list[str]:
     return words
 
 
-def missing(tool: str, package: str) -> bool:
+def missing(tool: str) -> bool:
     if shutil.which(tool):
         return False
-    print(f"{tool} is missing, so this part was not checked: apt-get install {package}", file=sys.stderr)
-    if os.environ.get("LINEWARD_TOOLS") == "require":
-        sys.exit(1)
+    print(f"{tool} is missing, so this part was not checked: apt-get install {TOOLS[tool]}", file=sys.stderr)
     return True
 
 
+def require_tools() -> None:
+    """Install what is missing, or say how and leave."""
+    packages = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
+    if not packages:
+        return
+    command = f"apt-get install --yes --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() or not shutil.which("apt-get"):
+        sys.exit(f"LINEWARD_TOOLS=require needs tools that are missing here: {command}")
+    subprocess.run(["apt-get", "update", "--quiet"], check=True)
+    subprocess.run(command.split(), check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def strict_module(compiler: Sequence[str]) -> None:
+    """The Python module too; warnings of Python's own headers are not ours."""
+    include = f"-isystem{sysconfig.get_path('include')}"
+    command = [*compiler, *STRICT, "-O2", "-fPIC", "-DPy_LIMITED_API=0x030b0000", include]
+    subprocess.run([*command, "-fsyntax-only", str(NATIVE / "module.c")], check=True)
+    print("module.c without a warning", flush=True)
+
+
+def wheel_for_arm(folder: Path) -> None:
+    """The library as an aarch64 machine would build it into the wheel: it must hold the Armv8 instructions."""
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec
+    assert spec.loader
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    library = folder / "_engine.abi3.so"
+    if problem := hook.compile_engine(ROOT, library, ["aarch64-linux-gnu-gcc"]):
+        sys.exit(problem)
+    objdump = ["aarch64-linux-gnu-objdump", "--disassemble", "--no-show-raw-insn", str(library)]
+    found = subprocess.run(objdump, check=True, capture_output=True, text=True).stdout
+    for instruction in ("sha256h", "sha256h2", "sha256su0", "sha256su1"):
+        if f"\t{instruction}\t" not in found:
+            sys.exit(f"the library for aarch64 has no {instruction}")
+    print("the wheel's library for aarch64 has the Armv8 lanes", flush=True)
+
+
 def main() -> None:
+    compiler = the_compiler()
+    if os.environ.get("LINEWARD_TOOLS") == "require":
+        require_tools()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compiler = the_compiler()
+        strict_module(compiler)
         sanitizers = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
         run("address and undefined behaviour", build(folder, compiler, *sanitizers), native_kernel(), ROUNDS)
         run("optimised", build(folder, compiler, "-O3"), native_kernel(), ROUNDS)
-        if not missing("valgrind", "valgrind"):
+        if not missing("valgrind"):
             # valgrind emulates a CPU without SHA-NI, so this is the scalar kernel.
             kernel = "scalar" if platform.machine() == "x86_64" else native_kernel()
             command = ["valgrind", "-q", "--error-exitcode=1", "--leak-check=full", build(folder, compiler, "-O1")]
             run("valgrind", *command, kernel, "2000")
-        if not missing("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross") and not missing(
-            "qemu-aarch64", "qemu-user"
-        ):
-            arm = build(folder, ["aarch64-linux-gnu-gcc"], "-O3", "-static")
+        if not missing("aarch64-linux-gnu-gcc"):
+            wheel_for_arm(folder)
+        if not missing("aarch64-linux-gnu-gcc") and not missing("qemu-aarch64"):
+            arm = build(folder, ["aarch64-linux-gnu-gcc"], "-O3", "-fno-tree-pre", "-static")
             run("Armv8", "qemu-aarch64", "-cpu", "max", arm, "armv8", "20000")
 
 

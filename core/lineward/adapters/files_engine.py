@@ -27,6 +27,7 @@ from lineward.native import fallback
 
 if TYPE_CHECKING:
     from lineward.adapters.files_recall import Recall
+    from lineward.adapters.files_total import Total
 
 BATCHES_AHEAD = 4
 COLD_THREADS = 8
@@ -82,7 +83,7 @@ class Engine:
         self.parameters = parameters
         self.workers = workers or usable_cpus()
         self.expected = (0, 0)
-        """Files and bytes to expect, for the estimate of the time left."""
+        """Files and bytes to expect, for the estimate of the time left; counted where nobody knows them."""
         self.recalled_files = self.recalled_bytes = 0
         """What was not hashed because its digest was known."""
         self._progress = progress
@@ -96,6 +97,7 @@ class Engine:
         self._started = time.monotonic()
         self._ticked = 0.0
         self._files = self._bytes = 0
+        self._total: Total | None = None
         self._marks: list[bytes] = []
         self._settles = settles
 
@@ -107,6 +109,8 @@ class Engine:
             fallback.CURSOR.pack_into(batch.work.cursor, 0, _STOP, 0, 0)
         for pool in filter(None, (self._warm, self._cold)):
             pool.close()
+        if self._total:
+            self._total.close()
         self._large.close()
 
     @property
@@ -120,6 +124,10 @@ class Engine:
         Raises TreeError for the first path in order that something is wrong with, EngineFault where a digest is not
         the one that hashlib finds.
         """
+        if self._progress and not any(self.expected):
+            from lineward.adapters.files_total import Total  # noqa: PLC0415 - start-up is not to pay for it
+
+            self._total = Total(tree, self._expect)
 
         def items() -> Iterator[Run | Entry]:
             for item in tree.walk():
@@ -130,6 +138,9 @@ class Engine:
             yield from self.hash_runs(items())
         finally:
             tree.close()
+
+    def _expect(self, expected: tuple[int, int]) -> None:
+        self.expected = expected
 
     def hash_runs(self, items: Iterator[Run | Entry]) -> Iterator[Encoded]:
         """`hash` for items that are already at hand."""

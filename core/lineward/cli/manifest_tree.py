@@ -45,6 +45,7 @@ def create(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             recall=recall,
         )
+        _finished(arguments, recall)
     end_progress(arguments.progress)
     seconds = time.monotonic() - started
     show(
@@ -96,6 +97,7 @@ def verify(arguments: argparse.Namespace) -> int:
         raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest has no root")
     parameters = _parameters(arguments, signed)
     with contextlib.ExitStack() as stack:
+        recall = stack.enter_context(_recall(arguments, parameters))
         comparison = verify_tree(
             arguments.folder,
             root,
@@ -103,13 +105,15 @@ def verify(arguments: argparse.Namespace) -> int:
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
             directory=os.fsencode(arguments.directory.strip("/")),
-            recall=stack.enter_context(_recall(arguments, parameters)),
+            recall=recall,
             sample=arguments.sample or 0,
             expected=(signed.files, signed.bytes) if signed and not arguments.directory else (0, 0),
             max_names=arguments.max_names,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
         )
+        if comparison.outcome is not Outcome.UNKNOWN:
+            _finished(arguments, recall)
     end_progress(arguments.progress)
     show(comparison_value(comparison, root), comparison_rows(comparison, root), arguments.output)
     return _EXITS[comparison.outcome]
@@ -224,7 +228,7 @@ def _parameters(arguments: argparse.Namespace, signed: Summary | None = None) ->
 
 @contextlib.contextmanager
 def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[Journal | None]:
-    """The journal or cache; a journal has done its duty when the run is complete."""
+    """The journal or cache, which stays for another try unless the run is `_finished`."""
     name = arguments.journal or arguments.cache
     if not name:
         yield None
@@ -235,9 +239,14 @@ def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[J
 
     with Journal(Path(name), Path(arguments.folder), parameters) as journal:
         yield journal
-        journal.complete()
+
+
+def _finished(arguments: argparse.Namespace, recall: Journal | None) -> None:
+    """A cache serves the next run; a journal has done its duty."""
+    if recall:
+        recall.complete()
     if arguments.journal:
-        Path(name).unlink()
+        Path(arguments.journal).unlink()
 
 
 @contextlib.contextmanager

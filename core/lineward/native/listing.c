@@ -44,7 +44,7 @@ static int append(struct names *all, char kind, const char *name)
 {
     size_t length = strlen(name) + 1;
     if (all->used + length + 1 > all->room) {
-        size_t more = all->room ? 2 * all->room : BUFFER;
+        size_t more = 2 * all->room + BUFFER; /* no name is longer than the buffer that it came in */
         char *grown = realloc(all->bytes, more);
         if (!grown)
             return ENOMEM;

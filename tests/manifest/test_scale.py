@@ -1,0 +1,101 @@
+"""What grows and what must not: huge directories are listed in parts, and who watches is told how long it will take."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lineward.adapters import files_tree
+from lineward.adapters.files import create_manifest, verify_tree
+from lineward.adapters.files_engine import Engine, Progress
+from lineward.adapters.files_listing import Listing
+from lineward.adapters.files_total import Total
+from lineward.adapters.files_tree import Run, Tree
+from lineward.domain.digest import Digest
+from lineward.domain.entry import Entry
+from lineward.domain.errors import LinewardError
+from lineward.domain.manifest import Parameters, Profile
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    for i in range(400):
+        path = folder / f"{i % 4}" / ("deep" if i % 3 else "") / f"{i * 37 % 1000:04}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * i)
+    return folder
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_root_does_not_depend_on_how_much_is_listed_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = create_manifest(folder)
+    for most in (0, 100, 2000):
+        monkeypatch.setattr(files_tree, "_NAMES_LEAST", 16)
+        monkeypatch.setattr(files_tree, "_NAMES_BYTES", most)
+        assert create_manifest(folder) == expected
+
+
+def release_all(walk: Iterator[Run | Entry]) -> None:
+    for item in walk:
+        assert isinstance(item, Run)
+        item.directory.release()
+
+
+@pytest.mark.usefixtures("engine")
+def test_names_added_between_two_parts_are_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_tree, "_NAMES_LEAST", 16)
+    monkeypatch.setattr(files_tree, "_NAMES_BYTES", 0)
+    tree = Tree(folder, Profile.PORTABLE)
+    walk = tree.walk()
+    first = next(walk)
+    assert isinstance(first, Run)
+    (folder / "0" / "zzz").touch()
+    first.directory.release()
+    with pytest.raises(LinewardError, match="changed while it was read"):
+        release_all(walk)
+    tree.close()
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_listing_holds_no_more_than_its_room(folder: Path) -> None:
+    fd = os.open(folder / "0", os.O_RDONLY)
+    try:
+        listing, names = Listing(fd, 50), []
+        while listing.left():
+            assert listing.held <= 50
+            assert sum(len(name) + 1 for name in listing.names) <= 50
+            names += listing.names
+            listing.at = len(listing.names)
+    finally:
+        os.close(fd)
+    assert names == sorted(os.fsencode(path.name) for path in (folder / "0").iterdir())
+
+
+def test_the_total_is_counted_beside_the_hashing(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    total = Total(Tree(folder, Profile.PORTABLE), told.append)
+    total._thread.join()
+    total.close()
+    assert told == [(400, sum(range(400)))]
+    (folder / "empty").mkdir()
+    total = Total(Tree(folder, Profile.PORTABLE), told.append)
+    total.close()
+    assert len(told) == 1
+
+
+def test_progress_tells_the_time_left_without_a_manifest(folder: Path) -> None:
+    seen: list[Progress] = []
+    with Engine(Parameters(), 1, seen.append) as engine:
+        parts = engine.hash(Tree(folder, Profile.PORTABLE))
+        next(parts)
+        assert engine._total
+        engine._total._thread.join()
+        for _ in parts:
+            pass
+    assert (seen[-1].total_files, seen[-1].total_bytes) == (400, sum(range(400)))
+    assert seen[-1].seconds_left == 0.0
+    create_manifest(folder, progress=seen.append)
+    verify_tree(folder, Digest(bytes(32)), progress=seen.append)
+    assert seen[-1].files == 400
