@@ -52,6 +52,12 @@ fuzz: $(STAMP) ## fuzz the manifest and proof readers (RUNS=1000000)
 bench: $(STAMP) ## speed, as ratios beside something bare
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done
 
+PEERS_FOLDER ?= out/peers
+peers: ## install what `make bench` compares with, where pip can (PEERS_FOLDER=out/peers; then PEERS=$PWD/out/peers/bin)
+	$(PYTHON) -m venv $(PEERS_FOLDER)
+	$(PEERS_FOLDER)/bin/pip install --quiet model-signing==1.1.1 'pyOpenSSL>=26' dvc
+	@echo 'openssl, sha256sum and tar are part of most systems; b3sum: apt-get install b3sum'
+
 e2e: $(STAMP) ## end-to-end tests on a real cluster (starts one, and stops what it started)
 	$(BIN)/python -m e2e.tools build
 	$(BIN)/python -m pytest e2e -n 4
@@ -106,4 +112,4 @@ cluster-status: ## what of it runs
 cluster-logs: ## logs of its parts; COMPONENT=apiserver for one
 	$(CLUSTER_COMMAND) logs $(COMPONENT)
 
-.PHONY: help bench dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs test-native fuzz fuzz-evidence
+.PHONY: help bench peers dev check format generate test e2e demo demo-down clean sigstore sigstore-down lock cluster cluster-down cluster-status cluster-logs test-native fuzz fuzz-evidence

@@ -1,11 +1,12 @@
 """How fast folders are hashed, beside others that do it and beside the least that it can cost.
 
 Makes the sets under --work, runs every tool on each by turns, and prints a table: best wall time of the rounds, CPU
-time, ratio to Lineward's verify, and Lineward's share of an all-C program with the same SHA-256 kernel (bench/floor.c).
+time, ratio to Lineward's verify, and Lineward's share of two all-C programs with the same kernel (bench/floor.c).
 Times are those of whole processes. Name the hash when you quote it: b3sum computes BLAKE3, dvc MD5.
 
-Missing tools are left out; PEERS names a folder with model_signing and dvc. "cold" drops the data from the page cache
-(posix_fadvise), with --drop-caches as root also names and inodes.
+Missing tools are left out; PEERS names a folder with model_signing and dvc (`make peers` makes one). "cold" drops the
+data from the page cache (posix_fadvise), with --drop-caches as root also names and inodes. Full size takes 15 GiB of
+disk; --minutes bounds the time: each set gets its share, and no round begins behind it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ NATIVE = ROOT / "core/lineward/native"
 KIB, MIB = 1024, 1024**2
 SLOW_SECONDS = 20
 """A tool that takes longer is run once."""
+PATIENCE = "300"
+"""Seconds after which another tool is ended."""
 SETS = {"a": (1, 8192 * MIB), "b": (16, 256 * MIB), "c": (100_000, 4 * KIB), "d": (20_000, 100 * KIB)}
 
 
@@ -105,11 +108,12 @@ def each_file(*command: str) -> Callable[[Path], Sequence[str]]:
 def tools(work: Path, threads: int, roots: dict[Path, str]) -> list[Tool]:
     """What is there: Lineward first, then the floor, then the others."""
     lineward = str(Path(sys.executable).parent / "lineward")
-    floor = build_floor(work)
+    floor, all_c = build_floor(work), str(threads)
     found = [
         Tool("lineward verify", lambda d: [lineward, "manifest", "verify", str(d), "--root", roots[d]]),
         Tool("lineward create", lambda d: [lineward, "manifest", "create", str(d), "--out", str(work / "m.lwm")]),
-        Tool("all-C floor", lambda d: [floor, str(d), str(threads)]),
+        Tool("all-C floor", lambda d: [floor, str(d), all_c]),
+        Tool("all-C, stat before and after", lambda d: [floor, str(d), all_c, "twice"]),
         Tool(
             "lineward, pure Python", lambda d: ["env", "LINEWARD_ENGINE=python", lineward, "manifest", "create", str(d)]
         ),
@@ -126,11 +130,17 @@ def tools(work: Path, threads: int, roots: dict[Path, str]) -> list[Tool]:
         ],
     }
     if signing := shutil.which("model_signing"):
-        python = str(Path(signing).parent / "python")
+        python = str(Path(signing).resolve().parent / "python")
         for kind in ("file", "shard"):
             code = f"import sys, model_signing.hashing as h; h.Config().use_{kind}_serialization().hash(sys.argv[1])"
-            found.append(Tool(f"model_signing {kind}s", lambda d, code=code: [python, "-c", code, str(d)]))  # type: ignore[misc]
-    return found + [Tool(name, command) for name, command in others.items() if shutil.which(name)]
+            found.append(
+                Tool(f"model_signing {kind}s", lambda d, code=code: ["timeout", PATIENCE, python, "-c", code, str(d)])
+            )  # type: ignore[misc]
+    return found + [
+        Tool(name, lambda d, command=command: ["timeout", PATIENCE, *command(d)])  # type: ignore[misc]
+        for name, command in others.items()
+        if shutil.which(name)
+    ]
 
 
 def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> None:
@@ -153,7 +163,10 @@ def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> N
     every = tools(work, threads, roots)
     for name, folder in folders.items():
         for state in states:
-            for _ in range(options.rounds):
+            start = time.monotonic()
+            for number in range(options.rounds):
+                if number and time.monotonic() - start > options.minutes * 60 / (len(folders) * len(states)):
+                    break
                 for tool in every:
                     best = tool.best(f"{name} {state}")
                     if best and best[0] > SLOW_SECONDS:
@@ -167,16 +180,40 @@ def measure(work: Path, options: argparse.Namespace, states: Sequence[str]) -> N
 def report(every: Sequence[Tool], key: str) -> str:
     """A table of one set in one state."""
     ours = every[0].best(key) or (1.0, 1.0)
-    floor = next(tool for tool in every if tool.name == "all-C floor").best(key) or ours
+    floors = [tool for tool in every if tool.name.startswith("all-C")]
     lines = [f"### {key} (load {os.getloadavg()[0]:.1f})", ""]
     lines += ["| tool | wall s | CPU s | wall against lineward verify |", "|---|---|---|---|"]
     for tool in every:
         if best := tool.best(key):
             lines.append(f"| {tool.name} | {best[0]:.2f} | {best[1]:.2f} | {best[0] / ours[0]:.2f} |")
-    lines.append(
-        f"\nShare of the floor: {floor[0] / ours[0]:.0%} by wall time, {floor[1] / ours[1]:.0%} by CPU time.\n"
-    )
-    return "\n".join(lines)
+    lines.append("")
+    for floor in floors:
+        wall, cpu = floor.best(key) or ours
+        lines.append(f"Share of {floor.name}: {wall / ours[0]:.0%} by wall time, {cpu / ours[1]:.0%} by CPU time.")
+    return "\n".join([*lines, ""])
+
+
+def start_up(work: Path) -> str:
+    """How long a whole process takes over one small file, beside a Python that does nothing."""
+    (work / "one").mkdir(exist_ok=True)
+    (work / "one" / "file").write_bytes(b"x")
+    lineward = str(Path(sys.executable).parent / "lineward")
+    commands = ([lineward, "manifest", "create", str(work / "one")], [sys.executable, "-c", "pass"])
+    ours, bare = (min(run(command) for _ in range(15)) for command in commands)
+    return f"One small file: {ours[0]:.3f} s, {ours[1]:.3f} s of CPU time; Python alone {bare[0]:.3f} s.\n"
+
+
+def lanes(work: Path) -> str:
+    """Speed of one, two and three lanes with each compiler: the kernel relies on how it orders instructions."""
+    lines = ["| compiler | 1 lane GB/s | 2 lanes | 3 lanes |", "|---|---|---|---|"]
+    for compiler in filter(shutil.which, ("gcc", "clang")):
+        sources = [ROOT / "bench/lanes.c", *(NATIVE / f"{n}.c" for n in ("sha256", "sha256_x86", "sha256_arm"))]
+        target = work / f"lanes-{compiler}"
+        flags = ["-std=gnu11", "-O3", *(["-fno-tree-pre"] if compiler == "gcc" else [])]
+        subprocess.run([compiler, *flags, *map(str, sources), "-o", str(target)], check=True)
+        found = subprocess.run([str(target)], check=True, capture_output=True, text=True).stdout.split()
+        lines.append(f"| {compiler} | {' | '.join(found)} |")
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -185,17 +222,20 @@ def main() -> None:
     parser.add_argument("--sets", default="abcd")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=0.1, help="1 is the full size, 14 GB (default: 0.1)")
+    parser.add_argument("--minutes", type=float, default=25, help="about how long all rounds may take (default: 25)")
     parser.add_argument("--states", default="warm,cold")
     parser.add_argument(
         "--drop-caches", action="store_true", help="as root: names and inodes too, for the whole machine"
     )
     options = parser.parse_args()
     os.environ["PATH"] = os.pathsep.join([*filter(None, [os.environ.get("PEERS")]), os.environ["PATH"]])
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed Lineward has its byte code
     states = options.states.split(",")
     with tempfile.TemporaryDirectory(dir=options.work and options.work.parent) as made:
         work = options.work or Path(made)
         work.mkdir(parents=True, exist_ok=True)
         print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Linux {platform.release()}\n")
+        print(start_up(work), lanes(work), sep="\n", flush=True)
         measure(work, options, states)
 
 
