@@ -13,6 +13,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from tests.conftest import vectors_folder
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.unit.evidence.samples import MANIFEST, PREDICATE, a_dataset, a_policy, an_evidence
 
+from lineward.adapters import sources
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli.conformance import embedded_root
 from lineward.domain import statement, trustroot
@@ -44,7 +46,11 @@ ROLES = {
     "lineward.domain.judge": "import lineward.domain.judge",
     "sigstore.verify": "import sigstore.verify",
     "evidence verifier": "import lineward.adapters.sigstore",
-    "webhook": "import lineward_webhook.server",
+    "webhook": "import lineward_webhook.main",
+    "operator": "import lineward_operator.main",
+    "ledger": "import lineward_ledger.main",
+    "sidecar": "import lineward_sidecar.main",
+    "command line, verify": "import lineward.cli.main, lineward.cli.verify",
 }
 
 
@@ -70,9 +76,12 @@ def compare(name: str, raw: bytes, root: str, identity: tuple[str, str], *, ours
         return verifier.verify(raw, trust_root) if ours else verifier.check(raw, trust_root)
 
     pairs = [(seconds(library, 1), seconds(lineward, 1)) for _ in range(CALLS)]
-    one, two = (statistics.quantiles(times, n=4)[0] * 1000 for times in zip(*pairs, strict=True))
+    each = list(zip(*pairs, strict=True))
+    one, two = (statistics.quantiles(times, n=4)[0] * 1000 for times in each)
+    least, middle = (f(each[1]) / f(each[0]) for f in (min, statistics.median))
     print(
         f"{name:<34} {len(raw):>7} B  bare sigstore-python {one:6.2f} ms  lineward {two:6.2f} ms  ratio {two / one:.2f}"
+        f" (of the minima {least:.2f}, of the medians {middle:.2f})"
     )
 
 
@@ -123,6 +132,15 @@ def huge() -> None:
             verifier.verify(raw, root)
 
     print(f"refusing a bundle of {len(raw) / 1e6:.0f} MB            {seconds(refuse, 10) * 1000:5.2f} ms")
+    with tempfile.NamedTemporaryFile(suffix=".sigstore") as file:
+        file.write(raw)
+        file.flush()
+
+        def read() -> None:
+            with contextlib.suppress(LinewardError):
+                sources.read_target(Path(file.name), sources.Inputs())
+
+        print(f"the same as a file of the command line {seconds(read, 10) * 1000:5.2f} ms")
 
 
 def imports() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -258,3 +259,29 @@ def test_a_forged_signer_is_not_believed(
         assert lineward("attest", data, *WHAT, *signed)[0] == 0
     code, (report,) = verify(lineward, capsys, tmp_path / "mine" / f"{NAME}.yaml", *rules(attested))
     assert (code, report["reason"]) == (1, "EvidenceInvalid")
+
+
+def test_a_bundle_alone_that_does_not_verify_is_refused_beside_others(
+    lineward: Command, attested: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = json.loads((attested / f"{NAME}.sigstore").read_text())
+    raw["dsseEnvelope"]["payload"] = base64.b64encode(b"{}").decode()
+    (attested / "bad.sigstore").write_text(json.dumps(raw))
+    given = ["bad.sigstore", f"{NAME}.yaml"]
+    code, reports = verify(lineward, capsys, data, *(attested / name for name in given), *rules(attested))
+    assert code == 1
+    assert [(found["verdict"], found["reason"]) for found in reports] == [
+        ("Verified", "Verified"),
+        ("Refused", "EvidenceInvalid"),
+    ]
+    assert [step["outcome"] for step in reports[1]["steps"]] == ["refused"]
+    against: list[str | Path] = ["--against", attested / "bad.sigstore", "--trust-root", attested / "root.yml"]
+    assert lineward("policy", "test", attested / "policy.yml", *against)[0] == 1
+
+
+def test_a_huge_bundle_is_not_even_read(lineward: Command, attested: Path, tmp_path: Path) -> None:
+    with (tmp_path / "huge.sigstore").open("wb") as file:
+        file.write(b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":{"payload":"')
+        file.truncate(60_000_000)
+    code, said = lineward("verify", tmp_path / "huge.sigstore", *rules(attested))
+    assert (code, said.split(":")[0]) == (2, "EvidenceTooLarge")

@@ -11,6 +11,7 @@ from __future__ import annotations
 # ruff: noqa: SLF001 - the one place for it
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -18,7 +19,14 @@ from cryptography.x509 import Certificate
 from sigstore import dsse
 from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
 from sigstore._internal.trust import CertificateAuthority, CTKeyring, Keyring, KeyringPurpose, RekorKeyring
-from sigstore.models import Bundle, ClientTrustConfig, TransparencyLogEntry, TrustedRoot
+from sigstore.models import (
+    Bundle,
+    ClientTrustConfig,
+    TimestampVerificationData,
+    TransparencyLogEntry,
+    TrustedRoot,
+    VerificationMaterial,
+)
 from sigstore.verify import Verifier
 from sigstore.verify.policy import VerificationPolicy
 from sigstore_models.rekor.v1 import TransparencyLogEntry as EntryMessage
@@ -57,6 +65,25 @@ class CachedRoot(TrustedRoot):
     def verify_entry(self, message: EntryMessage) -> None:
         """Check a log entry's proof, checkpoint and promise. Raises sigstore.errors.VerificationError."""
         TransparencyLogEntry(message)._verify(self._rekor)
+
+
+class CachedBundle(Bundle):
+    """A bundle of the library's kind that decodes its timestamps and envelope once instead of three times."""
+
+    @cached_property
+    def verification_material(self) -> VerificationMaterial:
+        """The verification material."""
+        return _CachedMaterial(self._inner.verification_material)
+
+    @cached_property
+    def _dsse_envelope(self) -> dsse.Envelope | None:
+        return super()._dsse_envelope
+
+
+class _CachedMaterial(VerificationMaterial):
+    @cached_property
+    def timestamp_verification_data(self) -> TimestampVerificationData | None:
+        return super().timestamp_verification_data
 
 
 class OpenVerifier(Verifier):

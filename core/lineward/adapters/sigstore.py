@@ -151,7 +151,7 @@ class _ReadSigner:
 
 
 def _check_certificate(raw: RawBundle, anchors: Anchors, artifact: Hashed | None) -> Signed:
-    bundle = Bundle.from_json(raw.raw)
+    bundle = library.CachedBundle.from_json(raw.raw)
     timestamp = certificates.sct(bundle.signing_certificate)
     log = anchors.log(library.entry(bundle).log_id.key_id)
     ct_log = anchors.ct_log(timestamp.log_id)

@@ -6,6 +6,7 @@ What a file is, is told from its content, never from its name.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ from lineward.domain.policy import Policy
 from lineward.domain.reasons import Reason
 from lineward.domain.recall import Recall
 
-MAX_BUNDLE_FILE = 64 * 1024 * 1024
-"""Bytes of a bundle given as a file; OMS signatures list every file, 220 bytes each."""
+MAX_BUNDLE_FILE = 32 * 1024 * 1024
+"""Bytes of a bundle given as a file; OMS signatures list every file, 220 bytes each, so this is 150,000 files."""
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -67,7 +68,7 @@ class Inputs:
 
 def read_target(path: Path, inputs: Inputs) -> None:
     """Read a DatasetVersion or a bundle. Raises InvalidInputError(DatasetInvalid or EvidenceInvalid)."""
-    raw = _read(path, MAX_BUNDLE_FILE, Reason.DATASET_INVALID)
+    raw = _read(path, MAX_BUNDLE_FILE, Reason.DATASET_INVALID, Reason.EVIDENCE_TOO_LARGE)
     if raw.lstrip()[:1] == b"{" and b'"mediaType"' in raw[:4096] and b"vnd.dev.sigstore.bundle" in raw[:4096]:
         inputs.bundles.append((path.name, raw))
         return
@@ -105,12 +106,13 @@ def read_trust_root(path: Path) -> list[TrustRoot]:
     return inputs.trust_roots
 
 
-def _read(path: Path, cap: int, reason: Reason) -> bytes:
+def _read(path: Path, cap: int, reason: Reason, too_large: Reason | None = None) -> bytes:
+    """Read a file whole; one that says it is too large is not read at all."""
     try:
         with path.open("rb") as file:
-            raw = file.read(cap + 1)
+            raw = b"" if (size := os.fstat(file.fileno()).st_size) > cap else file.read(cap + 1)
     except OSError as error:
         raise InvalidInputError(reason, f"{path}: {error.strerror}") from error
-    if len(raw) > cap:
-        raise InvalidInputError(reason, f"{path} is larger than {cap} bytes")
+    if max(size, len(raw)) > cap:
+        raise InvalidInputError(too_large or reason, f"{path} is larger than {cap} bytes")
     return raw

@@ -1,4 +1,4 @@
-"""Writes a set of files that belong together: all of them, or none."""
+"""Writes a set of files that belong together: all of them, or none, also where the process is ended in between."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from lineward.domain.reasons import Reason
 class Outputs:
     """Files `STEM.SUFFIX` (`STEM-SUFFIX` for a suffix with a dot) of one folder, kept aside until `commit`.
 
-    Aside is a hidden folder on the same file system, so that each file moves into place whole; the order of `add` is
-    the order of moving, and a failed move takes back those before it.
+    Aside is a hidden folder on the same file system. A folder that is not there yet appears with all files in it, by
+    one rename. In one that is there the files are moved in the order of `add`, so the last one, which the others are
+    for, never stands alone; whatever ends the moving takes it back, and brings back what was replaced.
     """
 
     def __init__(self, folder: Path, stem: str, data: Path, *, force: bool) -> None:
@@ -26,15 +27,17 @@ class Outputs:
             problem = f"{folder} lies inside the data; give --out another folder"
             raise InvalidInputError(Reason.REQUEST_INVALID, problem)
         self._folder, self._stem, self._force = folder, stem, force
-        self._made = not folder.exists()
+        self._appears = not folder.exists()
         self._aside: TemporaryDirectory[str] | None = None
         self._names: list[str] = []
 
     def __enter__(self) -> Self:
         """Raise LinewardError(Unreadable) where nothing can be written."""
+        beside = self._folder.parent if self._appears else self._folder
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._aside = TemporaryDirectory(dir=self._folder, prefix=".attest-")
+            beside.mkdir(parents=True, exist_ok=True)
+            self._aside = TemporaryDirectory(dir=beside, prefix=".attest-")
+            self._new.mkdir()
         except OSError as error:
             raise LinewardError(Reason.UNREADABLE, f"{self._folder} cannot be written: {error.strerror}") from error
         return self
@@ -42,25 +45,19 @@ class Outputs:
     def __exit__(self, *_: object) -> None:
         if self._aside is not None:
             self._aside.cleanup()
-        if self._made:
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
+
+    def require_free(self, *suffixes: str) -> None:
+        """Find out before there is work to lose. Raises InvalidInputError(RequestInvalid) where a file is there."""
+        for name in map(self._name, suffixes):
+            if not self._force and (self._folder / name).exists():
+                raise InvalidInputError(Reason.REQUEST_INVALID, f"{self._folder / name} is there; --force replaces it")
 
     @contextlib.contextmanager
     def open(self, suffix: str) -> Iterator[BinaryIO]:
-        """A file to write to, on disk when the block ends. Raises InvalidInputError(RequestInvalid) if it is there."""
-        with self._open(f"{self._stem}{'-' if '.' in suffix else '.'}{suffix}") as file:
+        """A file to write to, on disk when the block ends. Raises as `require_free` does."""
+        self.require_free(suffix)
+        with self._open(self._name(suffix)) as file:
             yield file
-
-    @contextlib.contextmanager
-    def _open(self, name: str) -> Iterator[BinaryIO]:
-        if not self._force and (self._folder / name).exists():
-            raise InvalidInputError(Reason.REQUEST_INVALID, f"{self._folder / name} is there; --force replaces it")
-        with self._path(name).open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        self._names.append(name)
 
     def add(self, suffix: str, content: bytes) -> None:
         """Add a whole file. Raises as `open` does."""
@@ -68,29 +65,49 @@ class Outputs:
             file.write(content)
 
     def put(self, name: str, content: bytes) -> None:
-        """Add a whole file by its full name. Raises as `open` does."""
+        """Add a whole file by its full name, in the place of one that is there."""
         with self._open(name) as file:
             file.write(content)
 
     def written(self, suffix: str) -> Path:
         """Where an added file is until `commit`."""
-        return self._path(f"{self._stem}.{suffix}")
+        return self._new / self._name(suffix)
 
     def commit(self) -> list[Path]:
         """Move all files into place and name them. Raises LinewardError(Unreadable), with none of them left."""
-        done: list[Path] = []
         try:
-            for name in self._names:
-                self._path(name).replace(self._folder / name)
-                done.append(self._folder / name)
+            if self._appears:
+                self._new.rename(self._folder)
+            else:
+                self._move_each()
         except OSError as error:
-            for path in done:
-                path.unlink(missing_ok=True)
             raise LinewardError(Reason.UNREADABLE, f"{self._folder} cannot be written: {error.strerror}") from error
-        self._made = False
-        return done
+        return [self._folder / name for name in self._names]
 
-    def _path(self, name: str) -> Path:
+    def _move_each(self) -> None:
+        with contextlib.ExitStack() as undo:
+            for name in self._names:
+                there, before = self._folder / name, self._new.with_name(f"before-{name}")
+                if there.exists():
+                    there.rename(before)
+                    undo.callback(before.rename, there)
+                undo.callback(there.unlink, missing_ok=True)
+                (self._new / name).rename(there)
+            undo.pop_all()
+
+    @contextlib.contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
+        with (self._new / name).open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        self._names.append(name)
+
+    def _name(self, suffix: str) -> str:
+        return f"{self._stem}{'-' if '.' in suffix else '.'}{suffix}"
+
+    @property
+    def _new(self) -> Path:
         if self._aside is None:
             raise LinewardError(Reason.INTERNAL_ERROR, "outputs are used outside their block")
-        return Path(self._aside.name) / name
+        return Path(self._aside.name) / "new"

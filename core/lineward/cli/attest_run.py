@@ -49,6 +49,7 @@ def attest(arguments: argparse.Namespace) -> int:
     signing = Signing.prepare(arguments)
     outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
     with outputs:
+        outputs.require_free("lwm", "sigstore", "manifest.yaml", "yaml", *(["sig"] if arguments.oms else []))
         with outputs.open("lwm") as manifest:
             summary = _hash(arguments, Parameters(Profile(arguments.profile), arguments.chunk_size), manifest)
         producer = {
@@ -88,18 +89,20 @@ def add_signature(arguments: argparse.Namespace) -> int:
     said = unverified_statement(first)
     signing = Signing.prepare(arguments)
     parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
-    summary = _hash(arguments, parameters, None)
-    if summary.root != dataset.integrity.root or summary.manifest != said.subject:
-        print(f"lineward: {arguments.folder} has root {summary.root}, not {dataset.integrity.root}", file=sys.stderr)
-        return exits.DIFFERS
-    made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    draft.check(made)
-    names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
-    bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
-    changed = copy.deepcopy(obj)
-    changed["spec"]["attestations"].append({"bundle": bundle.decode()})
-    datasets.parse(changed)
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
+        summary = _hash(arguments, parameters, None)
+        if summary.root != dataset.integrity.root or summary.manifest != said.subject:
+            print(
+                f"lineward: {arguments.folder} has root {summary.root}, not {dataset.integrity.root}", file=sys.stderr
+            )
+            return exits.DIFFERS
+        made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        draft.check(made)
+        names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
+        bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
+        changed = copy.deepcopy(obj)
+        changed["spec"]["attestations"].append({"bundle": bundle.decode()})
+        datasets.parse(changed)
         outputs.put(path.name, documents.dump_like(path, [*others, changed]))
         files = outputs.commit()
     _apply(arguments, [changed], files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ COMMANDS = {
 def main() -> int:
     """Run one command; errors with a reason end as one line on stderr, Ctrl-C without a traceback."""
     prog = "kubectl lineward" if os.path.basename(sys.argv[0]).startswith("kubectl") else "lineward"  # noqa: PTH119
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         return dispatch(sys.argv[1:], prog)
     except LinewardError as error:
@@ -38,6 +40,11 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.UNKNOWN
+
+
+def _terminated(*_: object) -> None:
+    """Leave as Ctrl-C does, so that what is only half written goes away (a CI job that is cancelled)."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def dispatch(argv: Sequence[str], prog: str) -> int:

@@ -44,8 +44,8 @@ def run(argv: Sequence[str], prog: str) -> int:
     for path in arguments.against:
         sources.read_target(Path(path), inputs)
     judge = Judge(inputs, arguments.at)
-    alone = [judge.bundle(name, raw) for name, raw in inputs.bundles]
-    reports = [judge.version(dataset) for dataset in (*inputs.datasets, *alone)]
+    reports = [judge.version(dataset) for dataset in inputs.datasets]
+    reports += [judge.bundle(name, raw)[0] for name, raw in inputs.bundles]
     return report.conclude(reports, arguments.output)
 
 

@@ -14,7 +14,7 @@ from lineward.cli.terminal import show
 from lineward.domain import explain
 from lineward.domain.dataset import Attestation, DatasetVersion
 from lineward.domain.digest import Digest
-from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.explain import Outcome, Step
 from lineward.domain.judge import judge
@@ -109,15 +109,15 @@ class Judge:
                 report.message = judged.message
         return report
 
-    def bundle(self, name: str, raw: bytes) -> DatasetVersion:
-        """The DatasetVersion that a bundle alone speaks of. Raises LinewardError where it does not verify."""
+    def bundle(self, name: str, raw: bytes) -> tuple[Report, DatasetVersion | None]:
+        """Judge a bundle alone, as the DatasetVersion that it speaks of; none where it does not verify."""
         digest = Digest.parse("sha256:" + "0" * 64)
-        problem: LinewardError = InvalidInputError(Reason.TRUST_ROOT_MISSING, "no trust root was given")
+        problem = Refusal(Reason.TRUST_ROOT_MISSING, "no trust root was given")
         for root in self._inputs.trust_roots:
             found = self._evidence(Attestation(bundle=raw, digest=digest), root)
             if isinstance(found, Evidence) and found.provenance is not None:
                 said = found.provenance
-                return DatasetVersion(
+                version = DatasetVersion(
                     namespace="",
                     name=name,
                     uid="",
@@ -126,11 +126,13 @@ class Judge:
                     integrity=said.integrity,
                     attestations=(Attestation(bundle=raw),),
                 )
+                return self.version(version), version
             if isinstance(found, Evidence):
-                problem = InvalidInputError(Reason.WRONG_PREDICATE_TYPE, f"{name} is a {found.predicate_type[:120]}")
+                problem = Refusal(Reason.WRONG_PREDICATE_TYPE, f"the statement is a {found.predicate_type[:120]}")
             else:
-                problem = InvalidInputError(found.reason, f"{name}: {found.message}")
-        raise problem
+                problem = found
+        steps = [Step("signature", Outcome.REFUSED, problem.message, problem.reason)]
+        return Report(name, Verdict.REFUSED, problem.reason, problem.message, steps), None
 
     def _evidence(self, attestation: Attestation, root: TrustRoot) -> Evidence | Refusal:
         if not attestation.bundle:

@@ -37,14 +37,14 @@ def run(argv: Sequence[str], prog: str) -> int:
     folder = _targets(arguments, parser, inputs)
     _rules(arguments, parser, inputs)
     judge = Judge(inputs, arguments.at)
-    reports = [oms.report(name, raw, folder, inputs) for name, raw in inputs.bundles if oms.is_signature(raw)]
-    alone = [judge.bundle(name, raw) for name, raw in inputs.bundles if not oms.is_signature(raw)]
-    for version in (*inputs.datasets, *alone):
-        made = judge.version(version)
-        if folder is not None:
+    signatures = [bundle for bundle in inputs.bundles if oms.is_signature(bundle[1])]
+    judged: list[tuple[Report, DatasetVersion | None]] = [(judge.version(each), each) for each in inputs.datasets]
+    judged += [judge.bundle(*bundle) for bundle in inputs.bundles if bundle not in signatures]
+    for made, version in judged:
+        if folder is not None and version is not None:
             _compare(made, folder, version, arguments)
-        reports.append(made)
-    return report.conclude(reports, arguments.output)
+    reports = [oms.report(name, raw, folder, inputs) for name, raw in signatures]
+    return report.conclude([*reports, *(made for made, _ in judged)], arguments.output)
 
 
 def _parser(prog: str) -> Parser:
