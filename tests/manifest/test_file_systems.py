@@ -1,17 +1,19 @@
 """A set attested in one place verifies in another: real mounts where the test may mount, else imitations.
 
-NFS and object stores need a server that is not here. What they do to a set is imitated: no modes, other owners and
-times.
+ext4, tmpfs, overlayfs and FUSE are mounted. NFS and object stores need a server that is not here. What they do to a set
+is imitated: no modes, other owners and times. docs/manifest.md lists which is which.
 """
 
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lineward import native
 from lineward.adapters.files import Outcome, create_manifest, verify_tree
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile, Summary
@@ -69,6 +71,59 @@ def test_ext4_with_its_lost_and_found(data: Path, signed: Summary, tmp_path: Pat
     assert (target / "lost+found").is_dir()
     shutil.copytree(data, target, dirs_exist_ok=True)
     assert equal(target, signed)
+
+
+FUSE = {
+    "bindfs": ("bindfs", "true", "bindfs {data} {target}"),
+    "squashfuse": (
+        "squashfuse squashfs-tools",
+        "mksquashfs {data} {image} -quiet -no-progress",
+        "squashfuse {image} {target}",
+    ),
+}
+"""Debian packages, a command that prepares, one that mounts."""
+
+
+@pytest.fixture(params=FUSE)
+def fuse(request: pytest.FixtureRequest, data: Path, tmp_path: Path) -> Iterator[Path]:
+    """The data, mounted by FUSE."""
+    package, prepare, serve = FUSE[request.param]
+    if os.geteuid() or not Path("/dev/fuse").exists():
+        pytest.skip("only root may mount, and only where /dev/fuse is")
+    if not shutil.which(request.param):
+        pytest.skip(f"{request.param} is missing: apt-get install {package}")
+    with (data / "large").open("wb") as file:
+        file.write(os.urandom(50_000))
+    target, image = tmp_path / "fuse", tmp_path / "image"
+    target.mkdir()
+    where = {"data": data, "image": image, "target": target}
+    subprocess.run(prepare.format(**where).split(), check=True, capture_output=True)
+    done = subprocess.run(serve.format(**where).split(), check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this sandbox does not mount by FUSE: {done.stderr.strip()}")
+    yield target
+    subprocess.run(["umount", str(target)], check=True)
+
+
+def test_fuse_reads_a_large_file_as_one_stream(data: Path, fuse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its chunks one after the other from the first to the last, never two at a time."""
+    parameters = Parameters(Profile.PORTABLE, 4096)
+    summary = create_manifest(data, parameters)
+    calls: list[tuple[int, int]] = []
+    running, hash_spans = threading.Lock(), native.hash_spans
+
+    def watched(spans: list[tuple[int, int, int]], cursor: bytearray, mode: int) -> bytes:
+        assert running.acquire(blocking=False), "two streams at a time"
+        calls.extend((offset, mode) for _, offset, _ in spans)
+        try:
+            return hash_spans(spans, cursor, mode)
+        finally:
+            running.release()
+
+    monkeypatch.setattr(native, "hash_spans", watched)
+    assert verify_tree(fuse, summary.root, parameters, workers=4).outcome is Outcome.EQUAL
+    assert [offset for offset, _ in calls if offset > 11_000] == list(range(12_288, 50_000, 4096))
+    assert all(mode & 4 for _, mode in calls)
 
 
 def test_tmpfs(data: Path, signed: Summary, tmp_path: Path, mount: Mount) -> None:
