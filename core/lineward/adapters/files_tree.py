@@ -20,7 +20,7 @@ from lineward.domain.manifest import Profile
 from lineward.domain.reasons import Reason
 
 LOST_AND_FOUND = b"lost+found"
-_NAMES_BYTES = 8 * 1024 * 1024
+_NAMES_BYTES = 2 * 1024 * 1024
 _NAMES_LEAST = 32 * 1024
 """Names held: at most half of what the directories above have left, so that deep trees of huge ones are bounded too."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

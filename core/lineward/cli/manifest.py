@@ -14,31 +14,41 @@ from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command; exit codes: 0 equal or done, 1 differs, 2 could not tell, 64 usage."""
-    arguments = _parser(prog).parse_args(argv)
+    arguments = _parser(prog, next((word for word in argv if not word.startswith("-")), "")).parse_args(argv)
     module, function = arguments.command
     command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
     return command(arguments)
 
 
-def _parser(prog: str) -> Parser:
+def _parser(prog: str, wanted: str) -> Parser:
+    """All commands by name; arguments only for the one that is wanted, since making them all takes time."""
     parser = Parser(prog, description="A manifest lists what is in a folder; one root digest stands for all of it.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    _create(_command(commands, "create", "hash a folder and write its manifest", "tree"))
-    _verify(_command(commands, "verify", "compare a folder with a root or a manifest", "tree"))
-    _merge(_command(commands, "merge", "make one manifest from all shards of a folder", "file"))
-    _show(_command(commands, "show", "check a manifest file and print what it says", "file"))
-    _diff(_command(commands, "diff", "list what differs between two manifests", "file"))
-    _prove(_command(commands, "prove", "prove that a file or folder is part of a set", "proof"))
-    _check(_command(commands, "check-proof", "check a proof against a signed root", "proof"))
+    for name, (text, module, add_arguments) in _commands().items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == wanted:
+            _command(command, name, module)
+            add_arguments(command)
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str, module: str) -> Parser:
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _commands() -> dict[str, tuple[str, str, Callable[[Parser], None]]]:
+    """Help, module and arguments of each command."""
+    return {
+        "create": ("hash a folder and write its manifest", "tree", _create),
+        "verify": ("compare a folder with a root or a manifest", "tree", _verify),
+        "merge": ("make one manifest from all shards of a folder", "file", _merge),
+        "show": ("check a manifest file and print what it says", "file", _show),
+        "diff": ("list what differs between two manifests", "file", _diff),
+        "prove": ("prove that a file or folder is part of a set", "proof", _prove),
+        "check-proof": ("check a proof against a signed root", "proof", _check),
+    }
+
+
+def _command(parser: Parser, name: str, module: str) -> None:
     command = (f"lineward.cli.manifest_{module}", name.replace("-", "_"))  # imported only if it is the one
     parser.set_defaults(command=command, parser=parser)
     parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
-    return parser
 
 
 def _tree_arguments(parser: Parser) -> None:

@@ -42,7 +42,7 @@ def list_directory(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool
     Returns the names, each with a NUL behind it, a letter for each (f file, d directory, l symlink, s special), and
     whether others follow. Memory is bounded by `room`, not by how many names there are. Raises OSError.
     """
-    found: list[tuple[bytes, bytes]] = []
+    found: list[bytes] = []  # name, NUL, kind: in this form they sort as the names do
     size, bound, more = 0, b"", False
     with os.scandir(fd) as entries:
         for entry in entries:
@@ -50,14 +50,14 @@ def list_directory(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool
             if name <= after or (bound and name > bound):
                 more = more or name > after
                 continue
-            found.append((name, _kind(entry)))
+            found.append(name + b"\0" + _kind(entry))
             size += len(name) + 1
-            if size > 2 * room:
+            if size > room + room // 4:
                 kept, size = _first(found, room)
-                more, found, bound = more or len(kept) < len(found), kept, kept[-1][0]
+                more, found, bound = more or len(kept) < len(found), kept, kept[-1][:-2]
     kept, _ = _first(found, room)
-    names = b"".join(name + b"\0" for name, _ in kept)
-    return names, b"".join(kind for _, kind in kept), more or len(kept) < len(found)
+    names, kinds = b"".join(each[:-1] for each in kept), b"".join(each[-1:] for each in kept)
+    return names, kinds, more or len(kept) < len(found)
 
 
 def _kind(entry: os.DirEntry[str]) -> bytes:
@@ -68,14 +68,14 @@ def _kind(entry: os.DirEntry[str]) -> bytes:
     return b"f" if entry.is_file(follow_symlinks=False) else b"s"
 
 
-def _first(found: list[tuple[bytes, bytes]], room: int) -> tuple[list[tuple[bytes, bytes]], int]:
+def _first(found: list[bytes], room: int) -> tuple[list[bytes], int]:
     """The first that fit into `room`, and how much of it they take up."""
     found.sort()
     size = 0
-    for at, (name, _) in enumerate(found):
-        if at and size + len(name) + 1 > room:
+    for at, each in enumerate(found):
+        if at and size + len(each) - 1 > room:
             return found[:at], size
-        size += len(name) + 1
+        size += len(each) - 1
     return found, size
 
 
