@@ -170,13 +170,12 @@ def test_a_reader_of_one_namespace_is_told_what_is_missing(stage: Stage, applied
     assert "ClusterRoleBinding" in done.stderr
 
 
-def test_who_may_not_write_applies_nothing_but_keeps_the_files(stage: Stage, applied: Path, tmp_path: Path) -> None:
+def test_who_may_not_write_is_told_before_anything_is_hashed(stage: Stage, applied: Path, tmp_path: Path) -> None:
     for who in ("reader", "outsider"):
         done = stage.attest(who, tmp_path / who, "--name", f"by-{who}")
         assert done.returncode == 2
-        assert "403" in done.stderr
-        assert str(tmp_path / who) in done.stderr
-        assert (tmp_path / who / f"by-{who}.yaml").is_file()
+        assert "may not create configmaps in namespace ml" in done.stderr
+        assert not (tmp_path / who).exists()
         assert stage.plane.call("GET", f"{API}/namespaces/ml/datasetversions/by-{who}", missing=True) == {}
 
 
@@ -221,6 +220,8 @@ def test_another_version_of_the_data_cannot_take_the_place(stage: Stage, applied
         (stage.data / "more.csv").unlink()
     assert done.returncode == 2
     assert "immutable" in done.stderr
+    assert f"written to {tmp_path / 'out'} but not applied" in done.stderr
+    assert (tmp_path / "out" / f"{NAME}.yaml").is_file()
 
 
 def test_a_recall_counts_at_once(stage: Stage, applied: Path) -> None:

@@ -25,10 +25,15 @@ class Api(BaseHTTPRequestHandler):
 
     stored: ClassVar[dict[str, Any]] = {}
     applied: ClassVar[list[tuple[str, Any]]] = []
+    allowed: ClassVar[bool] = True
 
     def do_GET(self) -> None:
         found = self.stored.get(self.path.split("?")[0])
         self._answer(200 if found else 404, found or {"kind": "Status", "message": f"no {self.path}"})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201, {"kind": "SelfSubjectAccessReview", "spec": {}, "status": {"allowed": self.allowed}})
 
     def do_PATCH(self) -> None:
         body = yaml.safe_load(self.rfile.read(int(self.headers["Content-Length"])))

@@ -51,6 +51,23 @@ class Cluster:
         )
         return found
 
+    def require_may_apply(self, namespace: str) -> None:
+        """Ask the API server whether `apply` will be allowed (SelfSubjectAccessReview), before there is work to lose.
+
+        Raises LinewardError(ClusterUnreachable) naming what is not.
+        """
+        api = client.AuthorizationV1Api()
+        for group, resource in (("", "configmaps"), (GROUP, "datasetversions")):
+            for verb in ("create", "patch"):
+                attributes = {"namespace": namespace, "group": group, "resource": resource, "verb": verb}
+                review = {"spec": {"resourceAttributes": attributes}}
+                said = self._call(
+                    lambda review=review: api.create_self_subject_access_review(review, _request_timeout=_TIMEOUT)
+                )
+                if not said.status.allowed:
+                    problem = f"this user may not {verb} {resource} in namespace {namespace} (role edit may)"
+                    raise LinewardError(Reason.CLUSTER_UNREACHABLE, problem)
+
     def apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Apply objects on the server's side, in order."""
         for obj in objects:

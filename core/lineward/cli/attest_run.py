@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lineward import __version__
 from lineward.adapters import documents, surroundings
@@ -26,6 +26,9 @@ from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.evidence import Evidence
 from lineward.domain.manifest import Parameters, Profile, Summary
 from lineward.domain.reasons import Reason
+
+if TYPE_CHECKING:
+    from lineward.adapters.kube import Cluster
 
 _NO_DIGEST = Digest(bytes(32))
 
@@ -46,6 +49,7 @@ def attest(arguments: argparse.Namespace) -> int:
     """Attest a folder; nothing is written unless all of it succeeds."""
     names, volumes, description = _checked(arguments)
     _name_missing(arguments, description, volumes)
+    cluster = _cluster(arguments, names.namespace)
     signing = Signing.prepare(arguments)
     outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
     with outputs:
@@ -72,7 +76,7 @@ def attest(arguments: argparse.Namespace) -> int:
             outputs.add("sig", signing.sign_oms(oms.statement_of(Path(arguments.folder))) + b"\n")
         outputs.add("yaml", documents.dump([version]))
         files = outputs.commit()
-    _apply(arguments, objects, files)
+    _apply(cluster, objects, files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -87,6 +91,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
     if first is None:
         raise InvalidInputError(Reason.DATASET_INVALID, f"{path} has no bundle whose statement could be signed too")
     said = unverified_statement(first)
+    cluster = _cluster(arguments, dataset.namespace)
     signing = Signing.prepare(arguments)
     parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
@@ -105,7 +110,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
         datasets.parse(changed)
         outputs.put(path.name, documents.dump_like(path, [*others, changed]))
         files = outputs.commit()
-    _apply(arguments, [changed], files)
+    _apply(cluster, [changed], files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
 
@@ -166,13 +171,22 @@ def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO |
         end_progress(arguments.progress)
 
 
-def _apply(arguments: argparse.Namespace, objects: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> None:
+def _cluster(arguments: argparse.Namespace, namespace: str) -> Cluster | None:
+    """The cluster to apply to, where the objects may be written; None without --apply."""
     if not arguments.apply:
-        return
+        return None
     from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
 
+    cluster = Cluster(arguments.context)
+    cluster.require_may_apply(namespace)
+    return cluster
+
+
+def _apply(cluster: Cluster | None, objects: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> None:
+    if cluster is None:
+        return
     try:
-        Cluster(arguments.context).apply(objects)
+        cluster.apply(objects)
     except LinewardError as error:
         problem = f"written to {files[0].parent} but not applied: {error.message}"
         raise LinewardError(error.reason, problem[:500]) from error
