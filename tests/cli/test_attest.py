@@ -420,3 +420,4 @@ def test_usage_errors_end_in_64(lineward: Command, data: Path) -> None:
     assert lineward("attest")[0] == 64
     assert lineward("attest", data, *WHAT, "--personal-data", "perhaps")[0] == 64
     assert lineward("attest", data, "--add-signature", "x", "--dataset", "d")[0] == 64
+    assert lineward("attest", data, *WHAT, "--workers", "0")[0] == 64

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, size_argument
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, positive_argument, size_argument
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
@@ -54,7 +54,9 @@ def _command(parser: Parser, name: str, module: str) -> None:
 def _tree_arguments(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIR")
     _parameter_arguments(parser)
-    parser.add_argument("--workers", type=_positive, metavar="N", help="threads (default: what the CPU quota allows)")
+    parser.add_argument(
+        "--workers", type=positive_argument, metavar="N", help="threads (default: what the CPU quota allows)"
+    )
     parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
 
 
@@ -84,7 +86,7 @@ def _verify(parser: Parser) -> None:
         "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
     )
     parser.add_argument(
-        "--sample", type=_positive, metavar="N", help="read only N random files: a quick look, never a verdict"
+        "--sample", type=positive_argument, metavar="N", help="read only N random files: a quick look, never a verdict"
     )
     _recall_arguments(parser)
     parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
@@ -103,7 +105,7 @@ def _merge(parser: Parser) -> None:
 
 def _shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
-    return _count(number), _positive(count)
+    return _count(number), positive_argument(count)
 
 
 def _show(parser: Parser) -> None:
@@ -141,10 +143,4 @@ def _digest(text: str) -> Digest:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a count")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not _count(text):
-        raise argparse.ArgumentTypeError("it takes at least 1")
     return int(text)

@@ -47,6 +47,13 @@ def size_argument(text: str) -> int:
     return int(number) * factor
 
 
+def positive_argument(text: str) -> int:
+    """A whole number from 1 for arguments. Raises argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 def duration_text(seconds: float) -> str:
     """Seconds for people: `2 h 05 min`, `3 min 20 s`, `4.2 s`."""
     if seconds < 60:

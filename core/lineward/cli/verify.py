@@ -13,7 +13,7 @@ from lineward.adapters.files import Outcome, verify_tree
 from lineward.adapters.sources import Inputs
 from lineward.cli import oms, report
 from lineward.cli.report import Judge, Report
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, progress_to
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, positive_argument, progress_to
 from lineward.domain import explain, fields, policy
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError
@@ -64,7 +64,7 @@ def _parser(prog: str) -> Parser:
     add("--context", help="of the kubeconfig (default: the current one)")
     add("--namespace", "-n", help="with --cluster: whose policies apply (default: the DatasetVersion's)")
     add("--manifest", metavar="FILE", help="names what differs (default: NAME.lwm beside the DatasetVersion)")
-    add("--workers", type=int, metavar="N")
+    add("--workers", type=positive_argument, metavar="N", help="threads (default: what the CPU quota allows)")
     add("--progress", choices=PROGRESS, default="auto")
     return parser
 
