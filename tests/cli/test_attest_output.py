@@ -118,7 +118,8 @@ def test_a_cancelled_job_leaves_nothing_behind(tmp_path: Path, data: Path, numbe
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
     what = ["--dataset", "d", "--version", "1", "--namespace", "ml", "--key", tmp_path / "key.pem"]
-    command = [sys.executable, "-m", "lineward.cli.main", "attest", data, *what, "--out", tmp_path / "out"]
+    heeding = ["env", "--default-signal=INT"]  # what a shell starts in the background ignores it
+    command = [*heeding, sys.executable, "-m", "lineward.cli.main", "attest", data, *what, "--out", tmp_path / "out"]
     process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE)
     until = time.monotonic() + 30
     while not list(tmp_path.glob(".attest-*/new/*.lwm")) and time.monotonic() < until:
