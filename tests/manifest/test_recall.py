@@ -1,6 +1,7 @@
 """Journals, caches and samples: they save reading, never honesty."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -129,6 +131,37 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
             writer.extend(part.blob, part.lengths, part.files, part.bytes)
     assert writer.finish() == expected
     assert engine.recalled_bytes > 0
+
+
+def create(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lineward.cli.main", "manifest", "create", str(folder), "-o", "json", *arguments]
+
+
+def answer(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return cast("dict[str, Any]", json.loads(done.stdout))
+
+
+def test_large_files_that_were_finished_are_taken_over(folder: Path, tmp_path: Path) -> None:
+    """Both ways of the command line: a cache, and a journal of a run that was killed behind the first large file."""
+    expected = str(create_manifest(folder, SMALL).root)
+    cached = create(folder, "--chunk-size", "4096", "--cache", str(tmp_path / "cache"))
+    assert [answer(cached)["root"] for _ in range(2)] == [expected, expected]
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "a").write_bytes(os.urandom(9 << 20))
+    for number in range(files_batch.BATCH_FILES):
+        (folder / f"b{number}").touch()
+    with (folder / "c").open("wb") as file:
+        file.truncate(400 << 20)
+    command = create(folder, "--journal", str(tmp_path / "journal"), "--workers", "1", "--chunk-size", "64KiB")
+    partial = tmp_path / "journal.partial"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"LINEWARD_ENGINE": "python"}) as first:
+        while first.poll() is None and not (partial.exists() and partial.stat().st_size > 200_000):
+            time.sleep(0.002)
+        first.kill()
+    assert first.returncode == -signal.SIGKILL
+    assert answer(command)["root"] == str(create_manifest(folder, Parameters(Profile.PORTABLE, 65536)).root)
 
 
 def test_a_sample_is_never_a_verdict(folder: Path, tmp_path: Path) -> None:

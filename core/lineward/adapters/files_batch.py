@@ -141,8 +141,13 @@ class Batch:
         return bytes(self.all.stats[::_STAT])
 
     def mark(self) -> bytes:
-        """Stands for names, kinds, sizes and times of all that is in the batch: equal marks, nothing changed."""
-        hasher = hashlib.sha256(self.all.stats)
+        """Stands for names, kinds, sizes and times of all that is in the batch: equal marks, nothing changed.
+
+        A file's status does not count: it says how this pass went about it, not what the file is.
+        """
+        stats = self.all.stats[:]
+        stats[::_STAT] = bytes(self.files)
+        hasher = hashlib.sha256(stats)
         for item in self.items:
             if isinstance(item, Run):
                 hasher.update(item.directory.prefix + b"\0".join([str(item.directory.state).encode(), *item.names]))
