@@ -20,8 +20,7 @@ import pytest
 from e2e.demo.data import german_credit
 from e2e.sigstore.fixture import cluster_kubeconfig, cosign, private_sigstore
 from e2e.sigstore.stack import Stack
-from e2e.support import setup
-from e2e.support.groups import ByGroup
+from e2e.support import groups, setup
 from e2e.support.release import Release
 from e2e.support.run import Run
 from e2e.support.world import Identity, World
@@ -46,8 +45,13 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
-    return ByGroup(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> groups.ByGroup:
+    return groups.ByGroup(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _worker(item.config):
+        groups.give_way(item.nodeid)
 
 
 @pytest.hookimpl(trylast=True)

@@ -135,13 +135,13 @@ def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str
     arguments = ["datasetversion", name, "--subresource=status", "--type=merge", "-p", patch]
     refused = enforced.kubectl.run("patch", *arguments)
     assert b"lineward-status" in refused.stderr
-    release.scale("operator", 0)
+    release.stop_at_once("operator")
     try:
         enforced.kubectl("patch", *arguments, *as_operator)
         denied(enforced, submit("forged", {"data": "credit-intern"}), "WrongIdentity")
         assert "True" in enforced.kubectl("get", "datasetversion", name, "--no-headers").split()
     finally:
-        release.scale("operator", 1)
+        release.own("scale", "deployment/lineward-operator", "--replicas=1")
 
 
 def test_one_changed_byte_stops_the_pod_before_training(

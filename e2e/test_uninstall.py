@@ -136,11 +136,9 @@ def test_uninstalling_blocks_nothing_and_keeps_what_is_of_value(lineward: Releas
 
 def test_uninstalling_works_when_all_is_dead_or_gone(target: setup.Target, lineward: Release) -> None:
     claim = lineward.own.get("pvc", CLAIM)
-    lineward.own("scale", "deployment", "lineward-webhook", "--replicas=0")
+    lineward.stop_at_once("webhook", "operator")
     lineward.own.delete("deployment", "lineward-operator")
     target.kubectl.delete("mutatingwebhookconfiguration", NAME)
-    chosen = "app.kubernetes.io/component in (webhook,operator)"
-    wait_for("Lineward gone", lambda: not lineward.own.items("pods", "-l", chosen), 120)
     assert not pods_are_admitted(target.kubectl)
     lineward.uninstall()
     assert_gone_but_kept(lineward, claim)

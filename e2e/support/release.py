@@ -81,13 +81,14 @@ class Release:
             raise HelmError(f"helm {args[0]}: {done.stderr.strip()}")
         return done.stdout
 
-    def scale(self, component: str, replicas: int) -> None:
-        """Run so many pods of a Deployment of ours, and wait until that is so."""
-        deployment = f"deployment/{NAME}-{component}"
-        self.own("scale", deployment, f"--replicas={replicas}")
-        self.own("rollout", "status", deployment, "--timeout=120s")
-        selector = f"app.kubernetes.io/component={component}"
-        wait_for(f"{replicas} pods of {component}", lambda: len(self.own.items("pods", "-l", selector)) == replicas)
+    def stop_at_once(self, *components: str) -> None:
+        """Run no pod of these Deployments any more, and don't let those that run end in order."""
+        for component in components:
+            self.own("scale", f"deployment/{NAME}-{component}", "--replicas=0")
+            self.own("rollout", "status", f"deployment/{NAME}-{component}", "--timeout=60s")
+        pods = ("pods", "-l", f"app.kubernetes.io/component in ({','.join(components)})")
+        self.own("delete", *pods, "--force", "--grace-period=0")
+        wait_for(f"the end of {', '.join(components)}", lambda: not self.own.items(*pods))
 
     def metrics(self, component: str) -> str:
         """Metrics of all pods of a component, one after the other."""

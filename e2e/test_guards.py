@@ -14,7 +14,7 @@ import pytest
 
 from e2e.conftest import NAMESPACE as GUARDED
 from e2e.support import setup
-from e2e.support.kubectl import Kubectl, Object, wait_for
+from e2e.support.kubectl import Kubectl, Object
 from e2e.support.release import NAME, Release
 from e2e.support.release import NAMESPACE as OWN
 
@@ -88,9 +88,7 @@ def dead(release: Release, kubectl: Kubectl) -> Iterator[Kubectl]:
     within.delete("pod", "before")
     within.apply(plain("before"))
     replicas = release.own.get("deployment", "lineward-webhook")["spec"]["replicas"]
-    release.own("scale", "deployment", "lineward-webhook", "lineward-operator", "--replicas=0")
-    chosen = "app.kubernetes.io/component in (webhook,operator)"
-    wait_for("Lineward gone", lambda: not release.own.items("pods", "-l", chosen), 120)
+    release.stop_at_once("webhook", "operator")
     yield within
     release.own("scale", "deployment", "lineward-webhook", f"--replicas={replicas}")
     release.own("scale", "deployment", "lineward-operator", "--replicas=1")
