@@ -99,7 +99,7 @@ def test_attested_data_is_admitted_verified_and_recorded(
     run = enforced.run_of(name)
     assert (run["status"]["verdict"], run["status"]["mode"]) == ("Verified", "enforce")
     assert json.loads(enforced.storage.read(f"{OUTPUT}/model.json"))["rows"] == 1000
-    events = wait_for("the final lineage event", lambda: _complete_events(enforced, release, name), 60)
+    events = wait_for("the final lineage event", lambda: _complete_events(enforced, release, name), 60, every=2)
     assert {"START", "RUNNING", "COMPLETE"} <= {event["eventType"] for event in events}
     assert metric(release.metrics("operator"), "lineward_verifications_total", verdict="Verified") >= 1
 
@@ -135,7 +135,7 @@ def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str
     arguments = ["datasetversion", name, "--subresource=status", "--type=merge", "-p", patch]
     refused = enforced.kubectl.run("patch", *arguments)
     assert b"lineward-status" in refused.stderr
-    release.stop_at_once("operator")
+    release.stop("operator")
     try:
         enforced.kubectl("patch", *arguments, *as_operator)
         denied(enforced, submit("forged", {"data": "credit-intern"}), "WrongIdentity")

@@ -88,7 +88,7 @@ def dead(release: Release, kubectl: Kubectl) -> Iterator[Kubectl]:
     within.delete("pod", "before")
     within.apply(plain("before"))
     replicas = release.own.get("deployment", "lineward-webhook")["spec"]["replicas"]
-    release.stop_at_once("webhook", "operator")
+    release.stop("webhook", "operator")
     yield within
     release.own("scale", "deployment", "lineward-webhook", f"--replicas={replicas}")
     release.own("scale", "deployment", "lineward-operator", "--replicas=1")

@@ -141,7 +141,7 @@ def test_data_that_changes_during_the_run_is_observed(kubectl: Kubectl) -> None:
         facets = [event["inputs"][0]["inputFacets"] for event in events(kubectl, "watched")]
         return [facet["lineward_census"] for facet in facets if facet.get("lineward_census", {}).get("changed")]
 
-    assert wait_for("the event", told)[0]["reason"] == Reason.DATA_CHANGED_DURING_RUN.value
+    assert wait_for("the event", told, every=2)[0]["reason"] == Reason.DATA_CHANGED_DURING_RUN.value
     kubectl.delete("pod", "watched", "--grace-period=1")
 
 
@@ -152,5 +152,5 @@ def test_events_wait_for_a_ledger_that_comes_back(kubectl: Kubectl) -> None:
     wait_for("the event to wait", lambda: waiting.search(metrics(kubectl, "patient")))
     kubectl.apply(*ledger_objects(NAMESPACE))
     kubectl("wait", "--for=condition=Ready", "pod/ledger", "--timeout=120s")
-    assert wait_for("the event", lambda: events(kubectl, "patient"))[0]["eventType"] == "START"
+    assert wait_for("the event", lambda: events(kubectl, "patient"), every=2)[0]["eventType"] == "START"
     kubectl.delete("pod", "patient", "--grace-period=1")

@@ -136,7 +136,7 @@ def test_uninstalling_blocks_nothing_and_keeps_what_is_of_value(lineward: Releas
 
 def test_uninstalling_works_when_all_is_dead_or_gone(target: setup.Target, lineward: Release) -> None:
     claim = lineward.own.get("pvc", CLAIM)
-    lineward.stop_at_once("webhook", "operator")
+    lineward.stop("webhook", "operator")
     lineward.own.delete("deployment", "lineward-operator")
     target.kubectl.delete("mutatingwebhookconfiguration", NAME)
     assert not pods_are_admitted(target.kubectl)

@@ -125,12 +125,11 @@ def _load(arguments: argparse.Namespace, layout: Layout) -> int:
     files = [Path(name) for name in arguments.names if name.endswith(".tar")]
     names = [name for name in arguments.names if not name.endswith(".tar")]
     built = images.build_all(names) if names or not files else []
+    archives = [(archive.path, archive.key) for archive in built]
+    archives += [(file, cache.files_key([file])) for file in files]
     progress = Progress()
-    for path, key in [
-        *((archive.path, archive.key) for archive in built),
-        *((file, cache.files_key([file])) for file in files),
-    ]:
-        progress.say(f"{path.stem} {'loaded' if runtime.load(layout, path, key) else 'is there already'}")
+    for (path, _), lacked in zip(archives, runtime.load_all(layout, archives), strict=True):
+        progress.say(f"{path.stem} {'loaded' if lacked else 'is there already'}")
     return 0
 
 

@@ -81,14 +81,11 @@ class Release:
             raise HelmError(f"helm {args[0]}: {done.stderr.strip()}")
         return done.stdout
 
-    def stop_at_once(self, *components: str) -> None:
-        """Run no pod of these Deployments any more, and don't let those that run end in order."""
-        for component in components:
-            self.own("scale", f"deployment/{NAME}-{component}", "--replicas=0")
-            self.own("rollout", "status", f"deployment/{NAME}-{component}", "--timeout=60s")
-        pods = ("pods", "-l", f"app.kubernetes.io/component in ({','.join(components)})")
-        self.own("delete", *pods, "--force", "--grace-period=0")
-        wait_for(f"the end of {', '.join(components)}", lambda: not self.own.items(*pods))
+    def stop(self, *components: str) -> None:
+        """Run no pod of these Deployments any more, and wait until the last process has ended."""
+        self.own("scale", *(f"deployment/{NAME}-{component}" for component in components), "--replicas=0")
+        chosen = f"app.kubernetes.io/component in ({','.join(components)})"
+        wait_for(f"the end of {', '.join(components)}", lambda: not self.own.items("pods", "-l", chosen))
 
     def metrics(self, component: str) -> str:
         """Metrics of all pods of a component, one after the other."""

@@ -72,8 +72,7 @@ def cluster(task: Task, starting: Starting) -> Target:
             lifecycle.up(layout, Progress())
         with task("images from the project's Dockerfile"):
             archives = images.build_all()
-            for archive in archives:
-                runtime.load(layout, archive.path, archive.key)
+            runtime.load_all(layout, [(archive.path, archive.key) for archive in archives])
             build = cache.files_key([], *sorted(archive.key for archive in archives))
     else:
         build = "existing"
