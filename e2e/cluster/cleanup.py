@@ -90,9 +90,8 @@ def _remove_traces(layout: Layout) -> None:
 def remove_path(path: Path) -> None:
     """Remove a file or a folder with all in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
-        subprocess.run(
-            ["rm", "-rf", "--", str(path)], check=True
-        )  # a node has 100,000 files, and Python takes its time
+        # A node with images has some 100,000 files, and Python takes half a minute for them.
+        subprocess.run(["rm", "-rf", "--", str(path)], check=True)
     else:
         path.unlink(missing_ok=True)
 
