@@ -56,11 +56,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop everything, once all workers have ended."""
-    run = session.config.stash[_RUN]
+    """Stop everything, once all workers have ended and before the closing line."""
     if not _worker(session.config):
-        run.stop()
-        shutil.rmtree(run.folder)
+        session.config.stash[_RUN].stop()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The same where a second Ctrl-C came before it."""
+    if not _worker(config):
+        config.stash[_RUN].stop()
+        shutil.rmtree(config.stash[_RUN].folder)
 
 
 def _worker(config: pytest.Config) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class Run:
         (self.folder / part).touch()
 
     def stop(self) -> None:
-        """Stop what any process of this run started, the last in first."""
+        """Stop what any process of this run started, the last in first, and once."""
         for part in reversed(get_args(Part)):
             if (self.folder / part).exists():
                 setup.stop(part)
+                (self.folder / part).unlink()

@@ -26,4 +26,5 @@ def test_what_was_started_is_stopped_last_in_first_out(tmp_path: Path, monkeypat
     for part in ("cluster", "sigstore"):
         Run(tmp_path).starting(part)
     Run(tmp_path).stop()
+    Run(tmp_path).stop()
     assert stopped == ["sigstore", "cluster"]
