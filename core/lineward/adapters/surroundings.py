@@ -6,6 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 _CI: Mapping[str, Mapping[str, str]] = {
     "GITHUB_ACTIONS": {
@@ -31,6 +33,7 @@ _CI: Mapping[str, Mapping[str, str]] = {
 }
 """CI platform by the variable that shows it, and where it says what; documented by each platform."""
 _GIT_SECONDS = 10
+_REMOTE = "remote.origin.url"
 
 
 def describe(folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -47,29 +50,60 @@ def _ci(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _git(folder: Path) -> dict[str, str]:
-    commit = _run(folder, "rev-parse", "HEAD")
-    if not commit:
+    """Facts of the checkout; `git.clean` says nothing about the inside of submodules."""
+    place = ("--show-toplevel", "--git-path", "objects", "--git-path", "index")
+    found = _run(folder, "rev-parse", "--path-format=absolute", *place, "HEAD")
+    if found is None or len(lines := found.splitlines()) != 4:
         return {}
-    remote = _run(folder, "config", "--get", "remote.origin.url")
-    changed = _run(folder, "status", "--porcelain", "--", ".")
-    found = {"git.commit": commit, "git.repository": _without_secret(remote), "git.clean": str(not changed).lower()}
-    return {fact: value for fact, value in found.items() if value}
+    top, objects, index, commit = lines
+    facts = {"git.commit": commit, "git.repository": _without_secret(_run(folder, "config", _REMOTE) or "")}
+    if (changed := _changed(folder, top, objects, index, commit)) is not None:
+        facts["git.clean"] = str(not changed).lower()
+    return {fact: value for fact, value in facts.items() if value}
 
 
-def _run(folder: Path, *command: str) -> str:
-    """Standard output of a Git command; no hook, pager or configured program of the checkout is run."""
-    safe = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+def _changed(folder: Path, top: str, objects: str, index: str, commit: str) -> str | None:
+    """What differs from the commit, told by a repository of our own that borrows the checkout's objects and index.
+
+    It has no configuration, so a filter that `.gitattributes` names is no program here.
+    """
+    with TemporaryDirectory(prefix="lineward-git-") as own:
+        (Path(own) / "refs").mkdir()
+        (Path(own) / "HEAD").write_text(f"{commit}\n")
+        borrowed = {
+            "GIT_DIR": own,
+            "GIT_WORK_TREE": top,
+            "GIT_OBJECT_DIRECTORY": objects,
+            "GIT_INDEX_FILE": index,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "HOME": own,
+            "XDG_CONFIG_HOME": own,
+        }
+        return _run(folder, "status", "--porcelain", "--ignore-submodules=dirty", "--", ".", environment=borrowed)
+
+
+def _run(folder: Path, *command: str, environment: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """Standard output of a Git command, None where it fails.
+
+    A checkout may have come with the data, and its configuration names programs: it is shown only to commands that run
+    none. Git itself refuses checkouts of other users (safe.directory).
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    safe = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.bareRepository=explicit")
     try:
         done = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(folder), *safe, *command],
+            ["git", "--no-pager", "--no-optional-locks", "-C", str(folder), *safe, *command],
+            env={**inherited, "GIT_NO_LAZY_FETCH": "1", **environment},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _without_secret(remote: str) -> str:
