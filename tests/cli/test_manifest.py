@@ -1,7 +1,11 @@
 """`lineward manifest` as people and scripts meet it: exit codes, JSON, messages, and nothing left behind on failure."""
 
 import json
+import os
 import re
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +95,36 @@ def test_a_failed_create_leaves_nothing(data: Path, tmp_path: Path, capsys: pyte
     with pytest.raises(LinewardError, match="SpecialFile: link"):
         run(capsys, "create", str(data), "--out", str(tmp_path / "new.lwm"))
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_only_regular_files_are_replaced(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link, real, pipe = tmp_path / "link.lwm", tmp_path / "real.lwm", tmp_path / "pipe"
+    link.symlink_to("real.lwm")
+    assert run(capsys, "create", str(data), "--out", str(link))[0] == 0
+    content = real.read_bytes()
+    assert link.is_symlink()
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run(capsys, "create", str(data), "--out", str(pipe))[0] == 0
+    assert os.read(reading, 1 << 16) == content
+    os.close(reading)
+    assert pipe.is_fifo()
+    null = tmp_path / "null"
+    try:
+        os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("making a device is not allowed here")
+    assert run(capsys, "create", str(data), "--out", str(null))[0] == 0
+    assert null.is_char_device()
+
+
+def test_standard_output_inside_the_folder_is_refused(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lineward.cli.main", "manifest", "create", str(data), "--out", "-"]
+    with (data / "m.lwm").open("wb") as inside, (tmp_path / "m.lwm").open("wb") as outside:
+        assert subprocess.run(command, stdout=inside, stderr=subprocess.DEVNULL, check=False).returncode == 64
+        (data / "m.lwm").unlink()
+        assert subprocess.run(command, stdout=outside, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    assert (tmp_path / "m.lwm").stat().st_size
 
 
 def test_diff_lists_what_changed(

@@ -9,6 +9,7 @@ it is kept. It is read beside the walk, so memory does not grow with the set.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -61,20 +62,21 @@ class Journal:
         """Raises LinewardError(Unreadable) where the journal cannot be written."""
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
-        self._header = _MAGIC + parameters.encode() + _identity(folder)
         try:
+            self._header = _MAGIC + parameters.encode() + _identity(folder)
             self._keep_the_longer()
             self._old = _Reader(path, self._header)
             self._new: BinaryIO = self._partial.open("wb")
             self._new.write(self._header)
         except OSError as error:
-            raise LinewardError(Reason.UNREADABLE, f"{path} cannot be used: {error.strerror}") from error
+            raise LinewardError(Reason.UNREADABLE, f"{error.filename}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._new.close()
+        with contextlib.suppress(OSError):  # said once already, by the frame that found no room
+            self._new.close()
         self._old.close()
 
     def complete(self) -> None:
@@ -109,8 +111,12 @@ class Journal:
             self._frame(_FILES, b"".join(parts))
 
     def _frame(self, kind: bytes, data: bytes) -> None:
-        self._new.write(_FRAME.pack(kind, len(data), _check(data)) + data)
-        self._new.flush()
+        try:
+            self._new.write(_FRAME.pack(kind, len(data), _check(data)) + data)
+            self._new.flush()
+        except OSError as error:
+            message = f"{self._partial} cannot be written: {error.strerror}"
+            raise LinewardError(Reason.UNWRITABLE, message) from error
 
     def _keep_the_longer(self) -> None:
         """After a second kill there are two journals; the run that came further counts."""

@@ -32,14 +32,14 @@ class Outputs:
         self._names: list[str] = []
 
     def __enter__(self) -> Self:
-        """Raise LinewardError(Unreadable) where nothing can be written."""
+        """Raise LinewardError(Unwritable) where nothing can be written."""
         beside = self._folder.parent if self._appears else self._folder
         try:
             beside.mkdir(parents=True, exist_ok=True)
             self._aside = TemporaryDirectory(dir=beside, prefix=".attest-")
             self._new.mkdir()
         except OSError as error:
-            raise LinewardError(Reason.UNREADABLE, f"{self._folder} cannot be written: {error.strerror}") from error
+            raise LinewardError(Reason.UNWRITABLE, f"{self._folder} cannot be written: {error.strerror}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -74,14 +74,14 @@ class Outputs:
         return self._new / self._name(suffix)
 
     def commit(self) -> list[Path]:
-        """Move all files into place and name them. Raises LinewardError(Unreadable), with none of them left."""
+        """Move all files into place and name them. Raises LinewardError(Unwritable), with none of them left."""
         try:
             if self._appears:
                 self._new.rename(self._folder)
             else:
                 self._move_each()
         except OSError as error:
-            raise LinewardError(Reason.UNREADABLE, f"{self._folder} cannot be written: {error.strerror}") from error
+            raise LinewardError(Reason.UNWRITABLE, f"{self._folder} cannot be written: {error.strerror}") from error
         return [self._folder / name for name in self._names]
 
     def _move_each(self) -> None:

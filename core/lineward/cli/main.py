@@ -8,10 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import cast
 
 from lineward import __version__
 from lineward.cli import exits
 from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
 
 COMMANDS = {
     "attest": ("lineward.cli.attest", "vouch for a folder of data: hash it, sign a statement, write the objects"),
@@ -26,20 +30,34 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Run one command; errors with a reason end as one line on stderr, Ctrl-C without a traceback."""
+    """Run one command; Ctrl-C leaves no traceback, and an error of any kind never the code of a difference."""
     prog = "kubectl lineward" if os.path.basename(sys.argv[0]).startswith("kubectl") else "lineward"  # noqa: PTH119
     signal.signal(signal.SIGTERM, _terminated)
+    debug = sys.argv[1:2] == ["--debug"]
+    argv = sys.argv[1 + debug :]
     try:
-        return dispatch(sys.argv[1:], prog)
-    except LinewardError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return exits.UNKNOWN
+        _open_streams()
+        try:
+            return dispatch(argv, prog)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.UNKNOWN
+    except Exception as error:  # noqa: BLE001 - the last place that can give it its exit code
+        from lineward.cli import failure  # noqa: PLC0415 - start-up is not to pay for it
+
+        return failure.report(error, argv, prog, debug=debug)
+
+
+def _open_streams() -> None:
+    """Make every name printable; raises LinewardError(Unwritable) where nobody could read what is printed."""
+    closed = sys.stdout is None
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open to the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open to the end
+    cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
+    if closed:
+        raise LinewardError(Reason.UNWRITABLE, "standard output is closed")
 
 
 def _terminated(*_: object) -> None:
@@ -70,7 +88,14 @@ def _usage(prog: str) -> str:
     width = max(map(len, COMMANDS))
     lines = [f"usage: {prog} COMMAND [ARGUMENT ...]", "", "commands:"]
     lines += [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join([*lines, "", f"{prog} COMMAND --help tells more; {prog} --version names the release"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{prog} COMMAND --help tells more; {prog} --version names the release",
+            f"{prog} --debug COMMAND shows where an unexpected error comes from",
+        ]
+    )
 
 
 if __name__ == "__main__":

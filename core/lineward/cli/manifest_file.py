@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lineward.adapters.files_shard import merge_shards
 from lineward.cli import exits, terminal
-from lineward.cli.manifest_tree import change_value, replacing, summary_rows, summary_value
+from lineward.cli.manifest_tree import change_value, summary_rows, summary_value
+from lineward.cli.output import replacing
 from lineward.domain.changes import Changes, compare
 from lineward.domain.entry import Entry, Kind, decode_all, printable
 from lineward.domain.errors import InvalidInputError

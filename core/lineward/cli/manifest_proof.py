@@ -12,7 +12,8 @@ from typing import Any
 from lineward.adapters.files import Outcome, prove_path, verify_tree
 from lineward.adapters.files_single import read_entry
 from lineward.cli import exits, terminal
-from lineward.cli.manifest_tree import comparison_rows, comparison_value, replacing
+from lineward.cli.manifest_tree import comparison_rows, comparison_value
+from lineward.cli.output import replacing
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable
 from lineward.domain.errors import InvalidInputError

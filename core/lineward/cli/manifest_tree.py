@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine
 from lineward.cli import exits
+from lineward.cli.output import manifest_output
 from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable
-from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Parameters, Profile, Summary
 from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.reasons import Reason
@@ -36,7 +37,7 @@ def create(arguments: argparse.Namespace) -> int:
     if arguments.shard:
         return _create_shard(arguments, parameters)
     started = time.monotonic()
-    with _output(arguments) as out, _recall(arguments, parameters) as recall:
+    with manifest_output(arguments) as out, _recall(arguments, parameters) as recall:
         summary = create_manifest(
             arguments.folder,
             parameters,
@@ -68,7 +69,7 @@ def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
         arguments.parser.error(error.message)
         raise
     with (
-        _output(arguments) as out,
+        manifest_output(arguments) as out,
         Engine(parameters, arguments.workers, progress_to(arguments.progress)) as engine,
     ):
         files, size = create_shard(Path(arguments.folder), part, cast("BinaryIO", out), engine)
@@ -247,44 +248,3 @@ def _finished(arguments: argparse.Namespace, recall: Journal | None) -> None:
         recall.complete()
     if arguments.journal:
         Path(arguments.journal).unlink()
-
-
-@contextlib.contextmanager
-def _output(arguments: argparse.Namespace) -> Iterator[BinaryIO | None]:
-    if arguments.out is None:
-        yield None
-    elif arguments.out == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        target = Path(arguments.out)
-        if target.resolve().is_relative_to(Path(arguments.folder).resolve()):
-            arguments.parser.error("the manifest cannot lie inside the folder that it describes")
-        with replacing(target) as file:
-            yield file
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `target` once all of it is on disk, and vanishes if anything fails.
-
-    Raises LinewardError(Unreadable) where the folder cannot be written.
-    """
-    import tempfile  # noqa: PLC0415 - start-up is not to pay for it
-
-    try:
-        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False)  # noqa: SIM115
-    except OSError as error:
-        raise LinewardError(Reason.UNREADABLE, f"{target} cannot be written: {error.strerror}") from error
-    try:
-        with file:
-            yield cast("BinaryIO", file)
-            file.flush()
-            os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)
-        Path(file.name).replace(target)
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise

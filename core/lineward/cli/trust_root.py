@@ -19,7 +19,7 @@ from lineward.adapters.anchors import Anchors
 from lineward.adapters.library import root_json
 from lineward.adapters.signing import chain, temporary_cache
 from lineward.cli import exits
-from lineward.cli.manifest_tree import replacing
+from lineward.cli.output import replacing
 from lineward.cli.terminal import FORMATS, Parser, show
 from lineward.domain.draft import API_VERSION
 from lineward.domain.errors import LinewardError

@@ -91,6 +91,7 @@ class Reason(StrEnum):
     CONTENT_DIFFERS = "ContentDiffers", "restore the signed bytes, or attest the new ones as a new version"
     EMPTY_DATASET = "EmptyDataset", "mount data; the folder holds no file"
     UNREADABLE = "Unreadable", "give the trainer read access: runAsUser, fsGroup or file modes"
+    UNWRITABLE = "Unwritable", "make room, or write to another place"
     SPECIAL_FILE = "SpecialFile", "remove sockets, devices and pipes (symlinks need the posix profile)"
     EMPTY_DIRECTORY = "EmptyDirectory", "remove the empty directory, or attest with --profile posix"
     MOUNT_POINT = "MountPoint", "unmount what is mounted inside the folder, or attest it on its own"

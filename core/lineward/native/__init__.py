@@ -18,9 +18,15 @@ def _choose() -> ModuleType:
     if os.environ.get("LINEWARD_ENGINE") == "python":
         return fallback
     try:
-        return importlib.import_module("lineward.native._engine")
+        compiled = importlib.import_module("lineward.native._engine")
     except ImportError:
         return fallback
+    if getattr(compiled, "ABI", 0) != fallback.ABI:
+        raise RuntimeError(
+            f"{compiled.__file__} was compiled from other sources than the Python files beside it: install again "
+            "(in a checkout: python hatch_build.py), or set LINEWARD_ENGINE=python"
+        )
+    return compiled
 
 
 if TYPE_CHECKING:

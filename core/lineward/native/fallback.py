@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 NAME = "python"
 LANES = 1
+ABI = 1
+"""Raised, here and in module.c, whenever a function takes or returns something else."""
 
 STAT = struct.Struct("<BBHiQQqq")
 """status, executable, unused, errno, size, inode, mtime and ctime in nanoseconds: 40 bytes for each file."""

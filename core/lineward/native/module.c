@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ABI = 1 }; /* as in fallback.py */
+
 static const struct sha256_kernel *kernel;
 
 static PyObject *py_list_directory(PyObject *self, PyObject *args)
@@ -322,7 +324,8 @@ PyMODINIT_FUNC PyInit__engine(void)
     }
     PyObject *module = PyModule_Create(&definition);
     if (module && (PyModule_AddStringConstant(module, "NAME", kernel->name) ||
-                   PyModule_AddIntConstant(module, "LANES", kernel->lanes)))
+                   PyModule_AddIntConstant(module, "LANES", kernel->lanes) ||
+                   PyModule_AddIntConstant(module, "ABI", ABI)))
         Py_CLEAR(module);
     return module;
 }

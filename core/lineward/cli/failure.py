@@ -1,0 +1,69 @@
+"""How a command ends that could not do its work: one line on stderr, one object for programs, and never a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from lineward.cli import exits
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+def report(error: Exception, argv: Sequence[str], prog: str, *, debug: bool) -> int:
+    """Say what went wrong, with a reason; the exit code is always that nothing could be told.
+
+    With `-o json` or `yaml` in `argv` standard output gets `outcome` (unknown), `reason` and `message`; nothing where
+    it is what cannot be written. With `debug` the traceback is shown too.
+    """
+    reason, message = _explain(error)
+    if debug:
+        import traceback  # noqa: PLC0415 - seldom wanted
+
+        traceback.print_exception(error)
+    if not isinstance(error, BrokenPipeError):
+        hint = f" ({prog} --debug shows where)" if reason is Reason.INTERNAL_ERROR and not debug else ""
+        print(f"{prog}: {reason}: {message}{hint}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+        _print({"outcome": "unknown", "reason": str(reason), "message": message}, _format(argv))
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at it once more
+    return exits.UNKNOWN
+
+
+def _explain(error: Exception) -> tuple[Reason, str]:
+    if isinstance(error, LinewardError):
+        return error.reason, error.message
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        message = f"{where}{error.strerror or error}"
+        return (Reason.UNWRITABLE if error.errno in _NO_ROOM else Reason.INTERNAL_ERROR), message
+    return Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}"
+
+
+def _format(argv: Sequence[str]) -> str:
+    """What the command line asks for, as far as it can be told without knowing the command."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-o", "--output", default="table")
+    try:
+        return str(parser.parse_known_args(argv)[0].output)
+    except argparse.ArgumentError:
+        return "table"
+
+
+def _print(value: dict[str, str], fmt: str) -> None:
+    if fmt == "json":
+        import json  # noqa: PLC0415 - only this output needs it
+
+        print(json.dumps(value))
+    elif fmt == "yaml":
+        import yaml  # noqa: PLC0415 - only this output needs it
+
+        yaml.safe_dump(value, sys.stdout, sort_keys=False)
