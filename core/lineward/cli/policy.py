@@ -73,5 +73,5 @@ def _rows(policy: Policy) -> list[tuple[str, str]]:
 def _authority(authority: Authority) -> str:
     if authority.key or authority.key_digest:
         return f"{authority.name}: key {authority.key or authority.key_digest}"
-    pattern = authority.subject_pattern.pattern if authority.subject_pattern else ""
+    pattern = authority.subject_pattern.text if authority.subject_pattern else ""
     return f"{authority.name}: {authority.subject or f'/{pattern}/'} by {authority.issuer}"

@@ -89,7 +89,7 @@ def keyless(name: str = "ci", **identity: object) -> dict[str, Any]:
     ],
 )
 def test_patterns_match_in_full(subject: str, *, accepted: bool) -> None:
-    pattern = r"https://git\.example/bank/[a-z]+/w\.yml@refs/heads/main"
+    pattern = r"^https://git\.example/bank/[a-z]+/w\.yml@refs/heads/main$"
     judged = decide(
         an_evidence(signer=Signer(issuer=ISSUER, subject=subject)), authorities=[keyless(subjectRegExp=pattern)]
     )
@@ -115,7 +115,7 @@ def test_keys_count_by_name_and_by_content() -> None:
     assert decide(evidence, authorities=[{"name": "a", "key": {"pem": pem}}]).reason is Reason.WRONG_IDENTITY
 
 
-TWO = [keyless("one", subject="one@x"), keyless("two", subject="two@x"), keyless("any", subjectRegExp=".+@x")]
+TWO = [keyless("one", subject="one@x"), keyless("two", subject="two@x"), keyless("any", subjectRegExp="^.+@x$")]
 
 
 def by(subject: str, **claims: str) -> Evidence:
