@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import kopf
-import yaml
 
 from lineward import __version__
+from lineward.adapters import documents
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.domain import settings as settings_
 from lineward.domain.errors import LinewardError
@@ -36,7 +36,6 @@ KEEP_WEBHOOKS = 10.0
 """Seconds between two looks at certificates and webhook configurations."""
 GATE_OPEN = 1.0
 """The same while the webhook is still waited for, since nothing is gated until it is registered."""
-MAX_CONFIG = 1 << 20
 
 _log = logging.getLogger("lineward.operator")
 
@@ -46,7 +45,7 @@ def main() -> None:
     args = _parser().parse_args()
     try:
         settings = load_settings(Path(args.config))
-    except (OSError, LinewardError, yaml.YAMLError) as error:
+    except (OSError, LinewardError) as error:
         print(f"lineward-operator: {args.config}: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_USAGE)
     os.environ["KUBECONFIG"] = args.kubeconfig
@@ -57,9 +56,8 @@ def main() -> None:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read `config.yaml`. Raises OSError, yaml.YAMLError or InvalidInputError."""
-    with path.open() as file:
-        return settings_.parse(yaml.safe_load(file.read(MAX_CONFIG)) or {})
+    """Read `config.yaml`; an empty one means the defaults. Raises OSError or InvalidInputError."""
+    return settings_.parse(documents.read_one(path) if path.stat().st_size else {})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,7 +155,7 @@ async def keep_webhooks(keeper: WebhookKeeper, metrics: Metrics) -> None:
     while True:
         try:
             state = await keeper.reconcile()
-        except (KubeError, OSError, LinewardError, yaml.YAMLError, KeyError, TypeError) as error:
+        except (KubeError, OSError, LinewardError, KeyError, TypeError) as error:
             state = f"failed: {error}"
         if state != before:
             _log.log(logging.WARNING if state.startswith("failed") else logging.INFO, "webhooks: %s", state)

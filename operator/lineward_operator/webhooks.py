@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lineward.adapters import documents
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 from lineward.domain.settings import Settings
@@ -131,8 +130,8 @@ class WebhookKeeper:
         return {"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": found["metadata"]["uid"]}
 
     def _desired(self, file: str, bundle: str, owner: Json) -> Json:
-        body = yaml.safe_load((self._folder / file).read_text())
-        if not isinstance(body, dict) or not isinstance(body.get("webhooks"), list):
+        body = documents.read_one(self._folder / file)
+        if not isinstance(body.get("webhooks"), list):
             raise InvalidInputError(Reason.REQUEST_INVALID, f"{file} is not a webhook configuration")
         body["metadata"]["name"] = self._settings.webhook_configuration
         body["metadata"]["ownerReferences"] = [owner]

@@ -11,11 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from aiohttp import web
 from kubernetes.aio import client, config
 
-from lineward.adapters import logs
+from lineward.adapters import documents, logs
 from lineward.domain import settings as settings_module
 from lineward.domain.errors import InvalidInputError, LinewardError
 from lineward.domain.reasons import Reason
@@ -102,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     try:
         settings = _settings(arguments.config)
-    except (LinewardError, OSError, yaml.YAMLError) as error:
+    except LinewardError as error:
         _log.error("cannot read the configuration", extra={"file": str(arguments.config), "error": str(error)})
         sys.exit(EX_USAGE)
     asyncio.run(_run(arguments, settings))
@@ -119,10 +118,7 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _settings(path: Path) -> Settings:
-    raw = yaml.safe_load(path.read_text())
-    if not isinstance(raw, dict):
-        raise InvalidInputError(Reason.REQUEST_INVALID, "it is no mapping of settings")
-    settings = settings_module.parse(raw)
+    settings = settings_module.parse(documents.read_one(path))
     if not settings.sidecar_image:
         raise InvalidInputError(Reason.REQUEST_INVALID, "sidecarImage is missing: there is nothing to inject")
     return settings

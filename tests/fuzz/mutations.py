@@ -30,6 +30,9 @@ ODD: tuple[Any, ...] = (
     "9999-12-31T23:59:59.999999999+23:59",
 )
 
+OPENINGS = (b"[", b'{"a": ', b"- ", b"? ")
+"""What opens one more level, in JSON or YAML."""
+
 
 class Choices(Protocol):
     """Where decisions come from: a seeded generator, or a coverage-guided fuzzer."""
@@ -55,6 +58,8 @@ class Subject:
             text = json.dumps(tree, ensure_ascii=bool(choices.below(2))).encode()
         except UnicodeEncodeError:
             text = json.dumps(tree).encode()
+        if choices.below(64) == 0:
+            text = _deep(text, choices)
         return _bytes(text, choices) if choices.below(8) == 0 else text
 
     def _change(self, tree: Any, choices: Choices) -> None:
@@ -130,6 +135,13 @@ def _text(text: str, choices: Choices) -> str:
         return base64.b64encode(_bytes(raw, choices)).decode()
     at = choices.below(len(text) + 1)
     return text[:at] + chr(choices.below(0x250)) + text[at + choices.below(2) :]
+
+
+def _deep(text: bytes, choices: Choices) -> bytes:
+    """Nested beyond every stack, before the text or in the place of a value in it."""
+    deep = OPENINGS[choices.below(len(OPENINGS))] * 30_000
+    at = text.find(b": ", choices.below(len(text))) + 2
+    return text[:at] + deep + text[at:] if at > 1 else deep + text
 
 
 def _bytes(raw: bytes, choices: Choices) -> bytes:

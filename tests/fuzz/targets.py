@@ -117,7 +117,7 @@ def version(choices: Choices) -> bool:
 def _decoded(raw: bytes) -> Any:
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -1,7 +1,8 @@
 """Reads and writes the YAML and JSON files that people keep: objects of the cluster and provenance.
 
-Strict where YAML is lax: duplicate keys and aliases are refused, and times stay text, so that a file means what it
-shows (CVE-class "billion laughs" needs aliases).
+Strict where YAML is lax, so that a file means what it shows: aliases (which "billion laughs" needs), tags, duplicate
+keys and keys that are no text are refused, and times stay text. Nesting is measured before anything is built, since
+libyaml's composer calls itself and a deep file would end the process.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import yaml
 
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
+from lineward.domain.strictjson import MAX_DEPTH
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of one file: a DatasetVersion with all its bundles, or a ConfigMap with a manifest, in base64."""
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
+_TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
+
 
 class _Loader(_BASE):  # type: ignore[misc]
-    """YAML 1.1 without times, aliases and duplicate keys."""
+    """YAML 1.1 without times, numbers of base 60 and duplicate keys."""
 
     yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -34,7 +38,15 @@ class _Loader(_BASE):  # type: ignore[misc]
         made = super().construct_mapping(node, deep)
         if len(made) != len(node.value):
             raise yaml.YAMLError(f"duplicate key{node.start_mark}")
+        if not all(isinstance(key, str) for key in made):
+            raise yaml.YAMLError(f"a key is no text{node.start_mark}")
         return made
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Take no plain text with a colon for a number: kubectl takes none, and 1:59:59... costs its length squared."""
+        if kind is yaml.ScalarNode and ":" in value:
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)
 
 
 def read_all(path: str | Path, reason: Reason = Reason.REQUEST_INVALID) -> list[dict[str, Any]]:
@@ -55,14 +67,13 @@ def parse_all(raw: bytes, name: str, reason: Reason = Reason.REQUEST_INVALID) ->
     if len(raw) > MAX_FILE:
         raise InvalidInputError(reason, f"{name} is larger than {MAX_FILE} bytes")
     try:
-        anchors = b"&" in raw  # an alias needs one, in every encoding that YAML knows
-        if anchors and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, _BASE)):
-            raise InvalidInputError(reason, f"{name} has aliases, which are not read")
+        if problem := _unread(raw):
+            raise InvalidInputError(reason, f"{name} {problem}")
         found = [item for item in yaml.load_all(raw, _Loader) if item is not None]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidInputError(reason, f"{name} is not YAML or JSON: {' '.join(str(error).split())}"[:300]) from error
     objects = [item for document in found for item in _items(document)]
-    if not all(isinstance(item, dict) and all(isinstance(key, str) for key in item) for item in objects):
+    if not all(isinstance(item, dict) for item in objects):
         raise InvalidInputError(reason, f"{name} holds something that is no object")
     return objects
 
@@ -95,6 +106,23 @@ def dump_like(path: Path, objects: Sequence[Mapping[str, Any]]) -> bytes:
 def dump_json(value: Mapping[str, Any]) -> bytes:
     """Indented JSON with a line end."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _unread(raw: bytes) -> str:
+    """What of the text is not read, found in its events, which a stack makes and no recursion."""
+    depth = 0
+    for event in yaml.parse(raw, _BASE):
+        if isinstance(event, yaml.AliasEvent):
+            return "has aliases, which are not read"
+        if isinstance(event, _TAGGED) and event.tag is not None:
+            return f"has the tag {event.tag[:80]}, which is not read"
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            return f"nests deeper than {MAX_DEPTH}"
+    return ""
 
 
 def _items(document: Any) -> list[Any]:
