@@ -78,6 +78,8 @@ def test_verify_equal_different_and_undecided(data: Path, manifest: Path, capsys
         ["create", ".", "--shard", "2/2", "--out", "../x"],
         ["create", ".", "--out", "inside.lwm"],
         ["create", ".", "--journal", "a", "--cache", "b"],
+        ["verify", ".", "--manifest", "../m", "--sample", "1", "--cache", "../b"],
+        ["verify", ".", "--manifest", "../m", "--sample", "1", "--journal", "../b"],
         ["nonsense"],
     ],
 )

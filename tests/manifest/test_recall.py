@@ -21,6 +21,7 @@ from lineward.adapters.files_sample import Sampling
 from lineward.adapters.files_tree import Tree
 from lineward.cli import manifest
 from lineward.domain.assurance import Assurance
+from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile
 from lineward.domain.reasons import Reason
 
@@ -146,7 +147,8 @@ def test_large_files_that_were_finished_are_taken_over(folder: Path, tmp_path: P
     """Both ways of the command line: a cache, and a journal of a run that was killed behind the first large file."""
     expected = str(create_manifest(folder, SMALL).root)
     cached = create(folder, "--chunk-size", "4096", "--cache", str(tmp_path / "cache"))
-    assert [answer(cached)["root"] for _ in range(2)] == [expected, expected]
+    answers = [answer(cached) for _ in range(2)]
+    assert [(each["root"], each["assurance"]) for each in answers] == [(expected, "full"), (expected, "cached")]
     folder = tmp_path / "killed"
     folder.mkdir()
     (folder / "a").write_bytes(os.urandom(9 << 20))
@@ -188,6 +190,59 @@ def test_a_sample_is_never_a_verdict(folder: Path, tmp_path: Path) -> None:
     assert (found.outcome, found.reason) == (Outcome.UNKNOWN, Reason.MANIFEST_INVALID)
     found = verify_tree(folder, summary.root, SMALL, manifest=io.BytesIO(path.read_bytes()), sample=3)
     assert found.outcome is Outcome.UNKNOWN
+
+
+def test_a_sample_of_a_part_is_drawn_from_that_part(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manifest"
+    with path.open("wb") as out:
+        summary = create_manifest(folder, SMALL, out=out)
+    content = (folder / "4/099").read_bytes()
+    (folder / "4/099").write_bytes(b"y" * len(content))
+    for directory, altered in ((b"3", False), (b"4", True)):
+        with path.open("rb") as manifest:
+            part = folder / directory.decode()
+            found = verify_tree(part, summary.root, SMALL, manifest=manifest, directory=directory, sample=20)
+        assert found.sampling == Sampling(20, 20)
+        assert found.reason is (Reason.CONTENT_DIFFERS if altered else Reason.SAMPLED)
+
+
+def test_what_others_may_write_is_not_believed(folder: Path, tmp_path: Path) -> None:
+    cache, partial = tmp_path / "cache", tmp_path / "cache.partial"
+    recalled(folder, cache)
+    assert cache.stat().st_mode & 0o777 == 0o600
+    for mode in (0o620, 0o602):
+        cache.chmod(mode)
+        with pytest.raises(LinewardError, match="believed only"):
+            Journal(cache, folder, SMALL)
+    cache.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(cache, 1, 1)
+        with pytest.raises(LinewardError, match="believed only"):
+            Journal(cache, folder, SMALL)
+        os.chown(cache, 0, 0)
+    for place in (cache, partial):
+        partial.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        place.symlink_to(victim)
+        with pytest.raises(LinewardError, match="Unreadable"):
+            Journal(cache, folder, SMALL)
+        assert victim.read_text() == "precious"
+        place.unlink()
+        os.mkfifo(place)
+        with pytest.raises(LinewardError, match="Unreadable"):
+            Journal(cache, folder, SMALL)
+        place.unlink()
+
+
+def test_a_cache_serves_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
+    with Journal(tmp_path / "cache", folder, SMALL) as first:
+        with pytest.raises(LinewardError, match="in use by another run"):
+            Journal(tmp_path / "cache", folder, SMALL)
+        first.complete()
+    assert recalled(folder, tmp_path / "cache")[1] == 0
+    assert recalled(folder, tmp_path / "cache")[1] == 100
 
 
 def test_detection_is_the_probability_of_drawing_without_repetition() -> None:

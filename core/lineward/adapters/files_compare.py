@@ -98,7 +98,7 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
         directory = proof.directory
     try:
         check = _range_check(manifest, manifest_digest, directory, proof)
-        drawn = _draw(manifest, manifest_digest, root, sample) if sample else None
+        drawn = _draw(manifest, manifest_digest, root, directory, sample) if sample else None
     except (LinewardError, OSError) as error:
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
         return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0)
@@ -168,22 +168,25 @@ def _proof_from(manifest: BinaryIO, digest: Digest | None, directory: bytes) -> 
     return proof
 
 
-def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, count: int) -> Sample:
-    """A sample from a manifest that is trusted; raises InvalidInputError(ManifestInvalid) where there is none."""
+def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, directory: bytes, count: int) -> Sample:
+    """A sample of what a trusted manifest has below `directory`; raises InvalidInputError(ManifestInvalid)."""
     if not manifest:
         raise InvalidInputError(Reason.MANIFEST_INVALID, "a sample needs the signed manifest")
+    from lineward.adapters.files_sample import Sample, count_files  # noqa: PLC0415 - start-up is not to pay for it
+    from lineward.domain.changes import below  # noqa: PLC0415 - start-up is not to pay for it
+
+    def pages(reader: ManifestReader) -> Iterator[Page]:
+        return below(reader.pages(), directory) if directory else reader.pages()
+
     reader = ManifestReader(manifest)
-    for _ in reader.pages():
-        pass
+    files = count_files(pages(reader))
     summary = reader.summary
     if not summary or (summary.manifest != digest if digest else summary.root != root):
         raise InvalidInputError(Reason.MANIFEST_INVALID, "a sample needs the signed manifest, and this is another")
-    from lineward.adapters.files_sample import Sample  # noqa: PLC0415 - start-up is not to pay for it
-
     # Two readers go through it at a time: this one for the sample, the caller's for the names.
     content = Path(f"/proc/self/fd/{manifest.fileno()}").open("rb")  # noqa: SIM115 - lives as long as the sample
     manifest.seek(0)
-    return Sample(lambda: ManifestReader(content).pages(), summary.files, count)
+    return Sample(lambda: pages(ManifestReader(content)), files, count)
 
 
 def _qualified(found: Comparison, drawn: Sample | None, recalled: int) -> Comparison:

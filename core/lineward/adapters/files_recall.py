@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
+from lineward.adapters.files_private import open_private, take_private
 from lineward.domain.entry import order
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters
@@ -59,17 +61,19 @@ class Journal:
     """
 
     def __init__(self, path: Path, folder: Path, parameters: Parameters) -> None:
-        """Raises LinewardError(Unreadable) where the journal cannot be written."""
+        """Raises LinewardError(Unreadable) where the journal cannot be written or believed, or another run has it."""
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
+        self.used = False
+        """Whether a digest from the earlier run was given."""
         try:
             self._header = _MAGIC + parameters.encode() + _identity(folder)
-            self._keep_the_longer()
-            self._old = _Reader(path, self._header)
-            self._new: BinaryIO = self._partial.open("wb")
+            self._new = self._keep_the_longer()
+            self._old = _Reader(open_private(path), self._header)
+            self._new.truncate()
             self._new.write(self._header)
         except OSError as error:
-            raise LinewardError(Reason.UNREADABLE, f"{error.filename}: {error.strerror}") from error
+            raise LinewardError(Reason.UNREADABLE, f"{error.filename or path}: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +90,14 @@ class Journal:
 
     def digests(self, paths: list[bytes], stats: bytes) -> list[bytes | None]:
         """Digest of each file that stands unchanged in the earlier run's journal."""
-        return [
-            self._old.find(path, stats[at * _STAT : (at + 1) * _STAT]) for at, path in enumerate(paths)
-        ]  # fmt: skip
+        known = [self._old.find(path, stats[at * _STAT : (at + 1) * _STAT]) for at, path in enumerate(paths)]
+        self.used = self.used or any(known)
+        return known
 
     def chunks(self, path: bytes, record: bytes) -> bytes:
         """Digests of a large file's first chunks from the earlier run; they are written anew."""
         known = self._old.chunks(path, record)
+        self.used = self.used or bool(known)
         for number in range(len(known) // HASH_BYTES):
             self.note_chunk(path, record, number, known[number * HASH_BYTES : (number + 1) * HASH_BYTES])
         return known
@@ -118,19 +123,24 @@ class Journal:
             message = f"{self._partial} cannot be written: {error.strerror}"
             raise LinewardError(Reason.UNWRITABLE, message) from error
 
-    def _keep_the_longer(self) -> None:
-        """After a second kill there are two journals; the run that came further counts."""
-        if self._partial.exists() and (
-            not self._path.exists() or self._partial.stat().st_size > self._path.stat().st_size
-        ):
+    def _keep_the_longer(self) -> BinaryIO:
+        """After a second kill there are two journals; the run that came further counts. Returns the one to write."""
+        left = take_private(self._partial)
+        before = open_private(self._path)
+        with before or contextlib.nullcontext():
+            size = os.fstat(before.fileno()).st_size if before else 0
+        if os.fstat(left.fileno()).st_size <= size:
+            return left
+        with left:
             self._partial.replace(self._path)
+            return take_private(self._partial)
 
 
 class _Reader:
     """Reads a journal once, in order; a journal of another folder or other parameters is empty."""
 
-    def __init__(self, path: Path, header: bytes) -> None:
-        self._file: BinaryIO | None = path.open("rb") if path.exists() else None
+    def __init__(self, file: BinaryIO | None, header: bytes) -> None:
+        self._file = file
         if self._file and self._file.read(len(header)) != header:
             self.close()
         self._started: dict[bytes, tuple[bytes, bytearray]] = {}

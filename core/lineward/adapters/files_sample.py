@@ -35,7 +35,7 @@ class Sample:
     """
 
     def __init__(self, pages: Callable[[], Iterator[Page]], files: int, count: int) -> None:
-        """`pages` reads the trusted manifest anew; `files` is how many it has, `count` how many are drawn."""
+        """`pages` reads the trusted manifest or a part of it anew; it has `files`, of which `count` are drawn."""
         self.sampling = Sampling(min(count, files), files)
         self._drawn = set(random.SystemRandom().sample(range(files), self.sampling.read))
         self._entries = ((at, e) for at, e in enumerate(_files(pages())))
@@ -63,6 +63,11 @@ class Sample:
 
     def note_files(self, paths: list[bytes], stats: bytes, digests: bytes) -> None:
         """Nothing is kept."""
+
+
+def count_files(pages: Iterator[Page]) -> int:
+    """How many files a manifest has."""
+    return sum(1 for _ in _files(pages))
 
 
 def _files(pages: Iterator[Page]) -> Iterator[Entry]:

@@ -85,17 +85,17 @@ def _verify(parser: Parser) -> None:
     parser.add_argument(
         "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
     )
-    parser.add_argument(
+    _recall_arguments(parser).add_argument(
         "--sample", type=positive_argument, metavar="N", help="read only N random files: a quick look, never a verdict"
     )
-    _recall_arguments(parser)
     parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
 
 
-def _recall_arguments(parser: Parser) -> None:
+def _recall_arguments(parser: Parser) -> argparse._MutuallyExclusiveGroup:
     recall = parser.add_mutually_exclusive_group()
     recall.add_argument("--journal", metavar="FILE", help="go on from FILE after a kill; removed when done")
     recall.add_argument("--cache", metavar="FILE", help="do not read files whose size, inode and times are as before")
+    return recall
 
 
 def _merge(parser: Parser) -> None:

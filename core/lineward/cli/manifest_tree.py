@@ -16,6 +16,7 @@ from lineward.adapters.files_engine import Engine
 from lineward.cli import exits
 from lineward.cli.output import manifest_output
 from lineward.cli.terminal import duration_text, end_progress, progress_to, show, size_text
+from lineward.domain.assurance import Assurance
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable
 from lineward.domain.errors import InvalidInputError
@@ -49,9 +50,10 @@ def create(arguments: argparse.Namespace) -> int:
         _finished(arguments, recall)
     end_progress(arguments.progress)
     seconds = time.monotonic() - started
+    assurance = Assurance.CACHED if recall and recall.used else Assurance.FULL
     show(
-        summary_value(summary) | {"seconds": round(seconds, 3)},
-        [*summary_rows(summary), ("time", duration_text(seconds))],
+        summary_value(summary) | {"seconds": round(seconds, 3), "assurance": str(assurance)},
+        [*summary_rows(summary), ("time", duration_text(seconds)), ("assurance", str(assurance))],
         arguments.output,
         sys.stderr if arguments.out == "-" else sys.stdout,
     )
