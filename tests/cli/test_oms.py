@@ -8,15 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.private_sigstore.server import token
-from tests.unit.evidence.samples import changed
+from tests.unit.evidence.samples import POLICY, changed
 
 from lineward.domain import oms, statement
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
+from lineward.domain.oms import OMS_SIGNATURE
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import PAYLOAD_TYPE, Statement
 
@@ -98,6 +100,71 @@ def test_both_ways_keyless(
     issuer = ["--issuer", "https://issuer.example", "--trust-root", str(root)]
     assert lineward("verify", data, theirs, *issuer, "--subject", "data-team@example.org") == (0, "")
     assert lineward("verify", data, theirs, *issuer, "--subject", "other@example.org")[0] == 1
+
+
+@pytest.fixture
+def signature(lineward: Command, data: Path, tmp_path: Path, trust_config: Path, identity: list[str]) -> Path:
+    """An OMS signature over the data, made now by the data team; `root.json` is beside it."""
+    out: list[str | Path] = ["--trust-config", str(trust_config), "--out", str(tmp_path / "o")]
+    assert lineward("attest", data, *WHAT, *identity, "--oms", *out) == (0, "")
+    (tmp_path / "o" / "root.json").write_text(json.dumps(json.loads(trust_config.read_text())["trustedRoot"]))
+    return tmp_path / "o" / "d-1.sig"
+
+
+WHO = ["--issuer", "https://issuer.example", "--subject", "data-team@example.org"]
+
+
+def judged(lineward: Command, capsys: pytest.CaptureFixture[str], signature: Path, *given: str | Path) -> str:
+    """The verdict's reason and message."""
+    capsys.readouterr()
+    lineward("verify", signature, "--trust-root", signature.with_name("root.json"), *given, "-o", "json")
+    (report,) = json.loads(capsys.readouterr().out)["reports"]
+    return f"{report['reason']}: {report['message']}"
+
+
+def test_a_recalled_signer_signs_no_folder(
+    lineward: Command, signature: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the recall is about one data set, since an OMS signature does not say of which it is."""
+    signer = {"issuer": "https://issuer.example", "subject": "data-team@example.org"}
+    recall = signature.with_name("recall.yml")
+    spec = {"reason": "stolen laptop", "dataset": "other", "signer": signer}
+    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    assert judged(lineward, capsys, signature, *WHO).startswith("Verified")
+    assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Recalled")
+    signer["subject"] = "someone@else.org"
+    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Verified")
+
+
+def test_a_signature_of_the_future_does_not_count_yet(
+    lineward: Command, signature: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = judged(lineward, capsys, signature, *WHO, "--at", "2026-01-01T00:00:00Z")
+    assert said.startswith("OutsideValidity: signed in the future")
+
+
+@pytest.mark.parametrize("require", [[], [{"predicateType": OMS_SIGNATURE}]], ids=["provenance", "also OMS"])
+def test_no_policy_is_satisfied_by_an_oms_signature(
+    require: list[dict[str, str]], lineward: Command, signature: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The webhook admits on dataset provenance only, whatever else a policy requires."""
+    policy = signature.with_name("policy.yml")
+    policy.write_text(yaml.safe_dump(changed(POLICY, "spec/require", require)))
+    said = judged(lineward, capsys, signature, "--policy", policy)
+    assert said.startswith("WrongPredicateType: an OMS signature cannot satisfy policy training")
+
+
+def test_a_key_outside_its_window_signs_no_folder(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    entry = {"name": "k", "pem": key.with_suffix(".pub").read_text(), "notAfter": "2026-06-01T00:00:00Z"}
+    root = tmp_path / "o" / "root.json"
+    root.write_text(yaml.safe_dump({"kind": "TrustRoot", "metadata": {"name": "t"}, "spec": {"keys": [entry]}}))
+    signature = tmp_path / "o" / "d-1.sig"
+    assert judged(lineward, capsys, signature, "--at", "2026-05-31T00:00:00Z").startswith("Verified")
+    assert judged(lineward, capsys, signature, "--at", "2026-06-02T00:00:00Z").startswith("OutsideValidity")
 
 
 FILES = [("a.csv", Digest(b"\1" * 32)), ("b/c.csv", Digest(b"\2" * 32))]

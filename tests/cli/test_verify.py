@@ -138,15 +138,10 @@ def test_a_trust_root_of_another_name_does_not_count(
 ) -> None:
     renamed = yaml.safe_load((attested / "root.yml").read_text())
     renamed["metadata"]["name"] = "other"
-    (attested / "other.yml").write_text(yaml.safe_dump_all([renamed, {**renamed, "metadata": {"name": "third"}}]))
-    given: list[str | Path] = [
-        attested / f"{NAME}.yaml",
-        "--policy",
-        attested / "policy.yml",
-        "--trust-root",
-        attested / "other.yml",
-    ]
-    assert verify(lineward, capsys, *given)[1][0]["reason"] == "TrustRootMissing"
+    (attested / "other.yml").write_text(yaml.safe_dump(renamed))
+    given: list[str | Path] = [attested / f"{NAME}.yaml", "--policy", attested / "policy.yml", "--trust-root"]
+    assert verify(lineward, capsys, *given, attested / "other.yml")[1][0]["reason"] == "TrustRootMissing"
+    assert verify(lineward, capsys, *given, attested / "root.json")[0] == 0, "a file without a name is the one named"
 
 
 def test_what_cannot_be_told_is_no_verdict(

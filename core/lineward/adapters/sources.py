@@ -24,6 +24,8 @@ from lineward.domain.recall import Recall
 
 MAX_BUNDLE_FILE = 32 * 1024 * 1024
 """Bytes of a bundle given as a file; OMS signatures list every file, 220 bytes each, so this is 150,000 files."""
+NAMELESS = ""
+"""Name of a trust root that was read from a `trusted_root.json` or PEM file: it is what a policy's name stands for."""
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -37,6 +39,8 @@ class Inputs:
     policies: list[Policy] = field(default_factory=list)
     trust_roots: list[TrustRoot] = field(default_factory=list)
     recalls: list[Recall] = field(default_factory=list)
+    given: Policy | None = None
+    """The one of the policies that the command line stands for: it asks whose signature it is, and no more."""
 
     def add_object(self, obj: Mapping[str, Any]) -> bool:
         """Take an object of one of Lineward's kinds; other kinds are left alone. Raises InvalidInputError."""
@@ -54,12 +58,12 @@ class Inputs:
         return True
 
     def trust_root_of(self, wanted: Policy) -> TrustRoot:
-        """The trust root that a policy names; a single one that was given counts whatever its name.
+        """The trust root that a policy names, or the one given as a file without a name in it.
 
         Raises InvalidInputError(TrustRootMissing).
         """
-        named = [root for root in self.trust_roots if root.name == wanted.trust_root]
-        found = named or (self.trust_roots if len(self.trust_roots) == 1 else [])
+        names = {wanted.trust_root, NAMELESS}
+        found = [root for root in self.trust_roots if wanted is self.given or root.name in names]
         if len(found) != 1:
             problem = f"policy {wanted.name} names the trust root {wanted.trust_root}; {len(found)} of it were given"
             raise InvalidInputError(Reason.TRUST_ROOT_MISSING, problem)
@@ -95,12 +99,12 @@ def read_trust_root(path: Path) -> list[TrustRoot]:
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
     text = raw.decode(errors="replace")
     if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):
-        return [trustroot.make(path.stem, "", (KeyAnchor(path.stem, text, None, _FAR),))]
+        return [trustroot.make(NAMELESS, "", (KeyAnchor(path.stem, text, None, _FAR),))]
     if text.lstrip().startswith("{"):
         value = strictjson.parse(raw, cap=documents.MAX_FILE, what=str(path), reason=Reason.TRUST_ROOT_INVALID)
         if isinstance(value, dict) and "mediaType" in value:
             inner = value.get("trustedRoot", value)
-            return [trustroot.make(path.stem, json.dumps(inner) if inner is not value else text)]
+            return [trustroot.make(NAMELESS, json.dumps(inner) if inner is not value else text)]
     inputs = Inputs()
     read_objects(path, inputs, "TrustRoot", Reason.TRUST_ROOT_INVALID)
     return inputs.trust_roots

@@ -1,20 +1,33 @@
-"""OMS signatures at the command line: verify a folder against one, and say what one for a folder signs."""
+"""OMS signatures at the command line: verify a folder against one, and say what one for a folder signs.
+
+Such a signature lists files and says nothing of provenance, so no ProvenancePolicy is met by it: it answers whose
+signature it is, for the identity or key given in place of a policy, by the rules that the webhook has for signatures.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from lineward.adapters.files_plain import digests
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import MAX_BUNDLE_FILE, Inputs
 from lineward.cli.report import Report
-from lineward.domain import oms, statement, strictjson
+from lineward.domain import explain, oms, statement, strictjson
+from lineward.domain.dataset import DatasetVersion, Integrity, ManifestRef
+from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
-from lineward.domain.evidence import Signer, TrustRoot
+from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.explain import Outcome, Step
+from lineward.domain.judge import judge
+from lineward.domain.manifest import MIN_CHUNK_BYTES, Profile
 from lineward.domain.oms import OMS_SIGNATURE, Signature
-from lineward.domain.policy import Policy
+from lineward.domain.policy import Policy, Requirement
 from lineward.domain.reasons import Reason
+from lineward.domain.recall import Recall
 from lineward.domain.statement import peek
 from lineward.domain.verdict import Verdict
 
@@ -28,12 +41,16 @@ def is_signature(raw: bytes) -> bool:
     return said.get("predicateType") == OMS_SIGNATURE
 
 
-def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs) -> Report:
-    """Verify an OMS signature, by whom the policies accept, and the folder's files."""
+def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: datetime) -> Report:
+    """Verify an OMS signature, by whom the policies accept at that moment, and the folder's files."""
     made = Report(name)
     for policy in inputs.policies:
         try:
-            signature = _signature(made, raw, policy, inputs.trust_root_of(policy))
+            evidence = _evidence(raw, inputs.trust_root_of(policy))
+            made.steps += explain.signature_steps([evidence])
+            _judge(made, evidence, _asked(policy, inputs), inputs.recalls, now)
+            signature = oms.parse(_statement(evidence))
+            made.steps.append(Step("root over the files", Outcome.PASSED, f"{len(signature.resources)} files"))
             _ignored(made, signature)
             _files(made, signature, folder)
         except LinewardError as error:
@@ -47,21 +64,48 @@ def statement_of(folder: Path) -> bytes:
     return oms.statement_of(folder.resolve().name or "data", list(digests(folder)))
 
 
-def _signature(made: Report, raw: bytes, policy: Policy, root: TrustRoot) -> Signature:
+def _evidence(raw: bytes, root: TrustRoot) -> Evidence:
     signed = SigstoreVerifier(MAX_BUNDLE_FILE).check(raw, root)
-    made.steps.append(Step("signature", Outcome.PASSED, f"{signed.signer} at {signed.signed_at or 'an unknown time'}"))
-    _require_authority(policy, signed.signer)
-    made.steps.append(Step("authority", Outcome.PASSED, f"policy {policy.name}"))
-    signature = oms.parse(statement.parse(signed.payload_type, signed.payload, MAX_BUNDLE_FILE))
-    made.steps.append(Step("root over the files", Outcome.PASSED, f"{len(signature.resources)} files"))
-    return signature
+    said = statement.parse(signed.payload_type, signed.payload, MAX_BUNDLE_FILE)
+    return Evidence(
+        bundle=Digest(hashlib.sha256(raw).digest()),
+        signer=signed.signer,
+        signed_at=signed.signed_at,
+        subject=said.subject,
+        predicate_type=said.predicate_type,
+        predicate=said.predicate,
+        not_before=signed.not_before,
+        not_after=signed.not_after,
+    )
 
 
-def _require_authority(policy: Policy, signer: Signer) -> None:
-    if policy.quorum > 1:
-        raise RefusedError(Reason.QUORUM_NOT_MET, "an OMS signature has one signer, and the policy asks for more")
-    if not any(authority.accepts(signer) for authority in policy.authorities):
-        raise RefusedError(Reason.WRONG_IDENTITY, f"signed by {signer}, no authority of policy {policy.name}"[:300])
+def _statement(evidence: Evidence) -> statement.Statement:
+    return statement.Statement("", evidence.subject, evidence.predicate_type, evidence.predicate)
+
+
+def _asked(policy: Policy, inputs: Inputs) -> Policy:
+    if policy is inputs.given:
+        return replace(policy, require=(Requirement(OMS_SIGNATURE),))
+    asked = next(each.predicate_type for each in policy.require if each.predicate_type != OMS_SIGNATURE)
+    problem = f"an OMS signature cannot satisfy policy {policy.name}, which requires {asked}"
+    raise RefusedError(Reason.WRONG_PREDICATE_TYPE, problem[:300])
+
+
+def _judge(made: Report, evidence: Evidence, policy: Policy, recalls: Sequence[Recall], now: datetime) -> None:
+    """Judge by the webhook's rules; a recalled signer is recalled for every data set, since none is named."""
+    files = Integrity(
+        "sha256", Profile.PORTABLE, MIN_CHUNK_BYTES, evidence.subject, 0, 0, ManifestRef(evidence.subject, 0)
+    )
+    version = DatasetVersion("", made.subject, "", "", "", files)
+    counted = [
+        replace(recall, dataset="", version="", root=None, source="", consent="") if recall.names_signer else recall
+        for recall in recalls
+    ]
+    made.steps += explain.policy_steps(version, [evidence], policy, counted, now)
+    judged = judge(version, [evidence], policy, counted, now)
+    if judged.verdict is not Verdict.VERIFIED:
+        raise RefusedError(judged.reason, judged.message)
+    made.message = judged.message
 
 
 def _ignored(made: Report, signature: Signature) -> None:

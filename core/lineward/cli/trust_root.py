@@ -57,9 +57,17 @@ def run(argv: Sequence[str], prog: str) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     for root in sources.read_trust_root(Path(arguments.file)):
         found = windows(root)
-        value = {"name": root.name, "digest": str(root.digest), "keys": [_value(window) for window in found]}
-        show(value, _rows(root, found), arguments.output)
+        value = {
+            "name": _name(root, arguments),
+            "digest": str(root.digest),
+            "keys": [_value(window) for window in found],
+        }
+        show(value, [("trust root", _name(root, arguments)), *_rows(root, found)], arguments.output)
     return exits.OK
+
+
+def _name(root: TrustRoot, arguments: argparse.Namespace) -> str:
+    return root.name or Path(arguments.file).stem
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -68,7 +76,8 @@ def _check(arguments: argparse.Namespace) -> int:
     for root in sources.read_trust_root(Path(arguments.file)):
         said = warnings(windows(root), now, within)
         rows = [("warning", text) for text in said] or [("good", f"nothing ends within {arguments.days} days")]
-        show({"name": root.name, "warnings": said}, [("trust root", root.name), *rows], arguments.output)
+        name = _name(root, arguments)
+        show({"name": name, "warnings": said}, [("trust root", name), *rows], arguments.output)
         code = exits.DIFFERS if said else code
     return code
 
@@ -132,7 +141,7 @@ def _value(window: Window) -> dict[str, Any]:
 
 def _rows(root: TrustRoot, found: Sequence[Window]) -> list[tuple[str, str]]:
     now = datetime.now(UTC)
-    rows = [("trust root", root.name), ("digest", str(root.digest))]
+    rows = [("digest", str(root.digest))]
     for window in found:
         state = "valid" if window.valid(now) else "not valid now"
         rows.append((window.kind, f"{window.name}  {_time(window.start)} to {_time(window.end) or 'open'}  {state}"))

@@ -43,7 +43,7 @@ def run(argv: Sequence[str], prog: str) -> int:
     for made, version in judged:
         if folder is not None and version is not None:
             _compare(made, folder, version, arguments)
-    reports = [oms.report(name, raw, folder, inputs) for name, raw in signatures]
+    reports = [oms.report(name, raw, folder, inputs, arguments.at) for name, raw in signatures]
     return report.conclude([*reports, *(made for made, _ in judged)], arguments.output)
 
 
@@ -123,7 +123,7 @@ def _rules(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> Non
         parser.error("--issuer and --subject go together")
     if arguments.issuer:
         keyless = {"issuer": arguments.issuer, "subject": arguments.subject}
-        inputs.policies.append(_adhoc([{"name": "given", "keyless": keyless}]))
+        _give(inputs, [{"name": "given", "keyless": keyless}])
     if arguments.cluster:
         from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
 
@@ -134,21 +134,22 @@ def _rules(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> Non
         if not inputs.policies:
             raise InvalidInputError(Reason.POLICY_INVALID, "no policy of the cluster covers the namespace")
     if not inputs.policies and (keys := [key.name for root in inputs.trust_roots for key in root.keys]):
-        inputs.policies.append(_adhoc([{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)]))
+        _give(inputs, [{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)])
     if not inputs.policies:
         parser.error("whose signature counts? give --policy, --cluster, or --issuer with --subject")
     if not inputs.trust_roots:
         parser.error("which keys are believed? give --trust-root FILE or --cluster")
 
 
-def _adhoc(authorities: list[dict[str, object]]) -> policy.Policy:
-    """A policy that accepts what the command line names."""
+def _give(inputs: Inputs, authorities: list[dict[str, object]]) -> None:
+    """Add a policy that accepts what the command line names."""
     spec = {
         "match": {"namespaces": {"names": ["any"]}},
         "trustRootRef": {"name": "given"},
         "authorities": authorities,
     }
-    return policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
+    inputs.given = policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
+    inputs.policies.append(inputs.given)
 
 
 def _moment(text: str) -> datetime:
