@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,21 +141,84 @@ def test_diff_lists_what_changed(
     assert run(capsys, "diff", str(manifest), str(manifest))[0] == 0
 
 
+@pytest.fixture
+def check(data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., int]:
+    """Prove `about` from the manifest and check the proof with these arguments; returns the exit code."""
+
+    def checked(about: str, *arguments: str, path: str = "", proof: Path = tmp_path / "proof", **options: str) -> int:
+        root = options.get("root") or run(capsys, "show", str(manifest))[1]["root"]
+        assert dispatch(["manifest", "prove", str(manifest), about, "--out", str(proof)], "lineward") == 0
+        return run(capsys, "check-proof", str(proof), "--root", root, "--path", path or about, *arguments)[0]
+
+    return checked
+
+
 def test_proofs_of_a_file_and_a_folder(
-    data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, manifest: Path, check: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = run(capsys, "show", str(manifest))[1]["root"]
-    for path in ("a", "c"):
-        assert dispatch(["manifest", "prove", str(manifest), path, "--out", str(tmp_path / path)], "lineward") == 0
-    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root, "--data", str(data / "a"))[0] == 0
-    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root, "--data", str(data / "b"))[0] == 1
-    assert run(capsys, "check-proof", str(tmp_path / "a"), "--root", root)[0] == 64
-    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root)[0] == 0
-    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root, "--data", str(data / "c"))[0] == 0
-    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", root, "--data", str(data / "a/1"))[0] == 1
-    wrong = "sha256:" + "0" * 64
-    assert run(capsys, "check-proof", str(tmp_path / "c"), "--root", wrong)[0] == 1
+    assert check("a", "--data", str(data / "a")) == 0
+    assert check("a/", "--data", str(data / "a")) == 0
+    assert check("a", "--data", str(data / "b")) == 1
+    assert check("a") == 64
+    assert check("c") == 0
+    assert check("c", "--data", str(data / "c")) == 0
+    assert check("c", "--data", str(data / "a/1")) == 1
+    assert check("c", "--data", str(data / "a")) == 1
+    for about in ("a", "c"):
+        assert check(about, "--data", str(data / about), root="sha256:" + "0" * 64) == 1
     assert run(capsys, "verify", str(data / "a"), "--directory", "a", "--manifest", str(manifest))[0] == 0
+
+
+def test_a_proof_is_about_the_path_that_was_asked_for(data: Path, check: Callable[..., int]) -> None:
+    """Who makes the proof must not choose which part of the set it is about."""
+    assert check("b", "--data", str(data / "b"), path="a") == 1
+    assert check("c", path="a/1") == 1
+    assert check("c", path="c") == 0
+
+
+def test_a_proof_is_not_checked_without_a_path(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = run(capsys, "show", str(manifest))[1]["root"]
+    assert run(capsys, "check-proof", str(manifest), "--root", root)[0] == 64
+
+
+def test_data_that_is_absent_is_called_so(data: Path, check: Callable[..., int]) -> None:
+    with pytest.raises(LinewardError, match="nope cannot be read: No such file"):
+        check("c", "--data", str(data / "nope"))
+
+
+def test_one_file_is_read_under_the_parameters_of_its_set(
+    data: Path, tmp_path: Path, check: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "c").write_bytes(bytes(50_000))
+    (data / "empty").mkdir()
+    (data / "link").symlink_to("c")
+    arguments = ("--profile", "posix", "--chunk-size", "4096", "--out", str(tmp_path / "m.lwm"))
+    assert run(capsys, "create", str(data), *arguments)[0] == 0
+    for name in ("c", "empty", "link", "a/1"):
+        assert check(name, "--data", str(data / name)) == 0
+    (data / "c").chmod(0o755)
+    (data / "empty/x").touch()
+    (data / "link").unlink()
+    (data / "link").symlink_to("b")
+    (data / "a/1").unlink()
+    os.mkfifo(data / "a/1")
+    for name in ("c", "empty", "link", "a/1"):
+        assert check(name, "--data", str(data / name)) == 1
+
+
+def test_a_root_alone_does_not_say_its_profile(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --profile a link is no difference: the set may have been signed with it."""
+    (data / "link").symlink_to("c")
+    root = run(capsys, "create", str(data), "--profile", "posix")[1]["root"]
+    assert run(capsys, "verify", str(data), "--root", root, "--profile", "posix")[0] == 0
+    assert run(capsys, "verify", str(data), "--root", root, "--profile", "portable")[0] == 1
+    code, value = run(capsys, "verify", str(data), "--root", root)
+    assert (code, value["outcome"], value["reason"]) == (2, "unknown", "SpecialFile")
+    assert "--profile" in value["note"]
+    (data / "link").unlink()
+    code, value = run(capsys, "verify", str(data), "--root", root)
+    assert code == 1
+    assert "--profile" in value["note"]
 
 
 def test_shards_and_journal(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

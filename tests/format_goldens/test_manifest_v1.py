@@ -112,6 +112,10 @@ def test_proofs_are_still_made_and_still_hold(vector: dict[str, Any], tmp_path: 
     assert made.encode().encode() == text
     assert proofs.decode(text) == made
     root = read(manifest)[0].root
+    their_parameters = other.check_parameters(json.loads(text), root.raw)
+    assert their_parameters == (1, made.parameters.leaf.chunk_bytes)
+    with pytest.raises(other.Wrong):
+        other.check_parameters(json.loads(text) | {"root": "sha256:" + "0" * 64}, bytes(32))
     if isinstance(made, proofs.InclusionProof):
         assert made.check(root).path.decode() == vector["path"]
         assert other.check_inclusion(json.loads(text), root.raw)[1].decode() == vector["path"]
@@ -122,7 +126,7 @@ def test_proofs_are_still_made_and_still_hold(vector: dict[str, Any], tmp_path: 
         tmp_path, [(k, p, c) for k, p, c in maker.described()["pages"][2] if p.startswith(made.directory + b"/")]
     )
     folder = tmp_path / vector["path"]
-    assert verify_tree(folder, root, made.parameters, proof=made).observed == root
+    assert verify_tree(folder, root, made.parameters.leaf, proof=made).observed == root
 
 
 def test_the_second_reader_runs_as_a_program(tmp_path: Path) -> None:

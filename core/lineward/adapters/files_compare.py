@@ -97,7 +97,7 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
     if proof and not directory:
         directory = proof.directory
     try:
-        check = _range_check(manifest, manifest_digest, directory, proof)
+        check = _range_check(manifest, manifest_digest, directory, proof, root, parameters)
         drawn = _draw(manifest, manifest_digest, root, directory, sample) if sample else None
     except (LinewardError, OSError) as error:
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
@@ -124,7 +124,7 @@ def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
 
     Raises InvalidInputError(ManifestInvalid, RequestInvalid) and OSError.
     """
-    from lineward.domain.proof import prove  # noqa: PLC0415 - start-up is not to pay for it
+    from lineward.domain.proving import prove  # noqa: PLC0415 - start-up is not to pay for it
 
     manifest.seek(0)
     reader = ManifestReader(manifest)
@@ -138,34 +138,48 @@ def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
     return prove(pages, reader.parameters, reader.totals, path)
 
 
-def _range_check(
-    manifest: BinaryIO | None, digest: Digest | None, directory: bytes, proof: RangeProof | None
+def _range_check(  # noqa: PLR0913, PLR0917 - what a caller may know about the signed set
+    manifest: BinaryIO | None,
+    digest: Digest | None,
+    directory: bytes,
+    proof: RangeProof | None,
+    root: Digest,
+    parameters: Parameters,
 ) -> RangeCheck | None:
     if not directory:
         return None
     if not proof:
         if not manifest:
             raise InvalidInputError(Reason.PROOF_INVALID, "a part of a set needs a manifest or a range proof")
-        proof = _proof_from(manifest, digest, directory)
+        proof = _proof_from(manifest, digest, root, directory)
     if proof.directory != directory:
         raise InvalidInputError(Reason.PROOF_INVALID, "the proof is about another directory")
-    return proof.check()
+    check = proof.check(root)
+    if proof.parameters.leaf != parameters:
+        raise InvalidInputError(Reason.PROOF_INVALID, "the signed set has another profile or chunk size")
+    return check
 
 
-def _proof_from(manifest: BinaryIO, digest: Digest | None, directory: bytes) -> RangeProof:
-    manifest.seek(0)
-    reader = ManifestReader(manifest)
-    for _ in reader.pages():
-        pass
-    if digest and reader.summary and reader.summary.manifest != digest:
-        raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest is not the signed one")
+def _proof_from(manifest: BinaryIO, digest: Digest | None, root: Digest, directory: bytes) -> RangeProof:
     from lineward.domain.proof import RangeProof  # noqa: PLC0415 - start-up is not to pay for it
 
+    _check_signed(manifest, digest, root)
     proof = prove_path(manifest, directory)
     manifest.seek(0)
     if not isinstance(proof, RangeProof):
         raise InvalidInputError(Reason.PROOF_INVALID, "the signed set has a file where a folder was expected")
     return proof
+
+
+def _check_signed(manifest: BinaryIO, digest: Digest | None, root: Digest) -> None:
+    """Read all of a manifest; raises InvalidInputError(ManifestInvalid) where it is not the signed one."""
+    manifest.seek(0)
+    reader = ManifestReader(manifest)
+    for _ in reader.pages():
+        pass
+    summary = reader.summary
+    if not summary or (summary.manifest != digest if digest else summary.root != root):
+        raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest is not the signed one")
 
 
 def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, directory: bytes, count: int) -> Sample:

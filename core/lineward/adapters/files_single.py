@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from lineward.adapters.files_engine import Engine
-from lineward.adapters.files_tree import Directory, Run, TreeError
+from lineward.adapters.files_tree import Directory, Run
 from lineward.domain.entry import Entry, Kind, decode
-from lineward.domain.manifest import Parameters, Profile
+from lineward.domain.errors import LinewardError
+from lineward.domain.manifest import Parameters
 from lineward.domain.reasons import Reason
 
 
-def read_entry(path: Path, expected: Entry, chunk_bytes: int) -> Entry:
-    """What stands at `path`, under the name of the `expected` entry; modes count if it is an executable.
+def read_entry(path: Path, name: bytes, parameters: Parameters) -> Entry | None:
+    """What stands at `path`, as the entry `name` of a set; None where it is none (pipes, folders with content).
 
-    Raises TreeError(Unreadable, SpecialFile, ChangedWhileRead).
+    Raises LinewardError(Unreadable), TreeError(Unreadable, ChangedWhileRead).
     """
     try:
-        if expected.kind is Kind.SYMLINK:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
             target = os.fsencode(path.readlink())
-            return Entry(Kind.SYMLINK, expected.path, len(target), target)
+            return Entry(Kind.SYMLINK, name, len(target), target)
+        if stat.S_ISDIR(mode):
+            return None if any(path.iterdir()) else Entry(Kind.DIRECTORY, name, 0, b"")
+        if not stat.S_ISREG(mode):
+            return None
         fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise TreeError(Reason.UNREADABLE, expected.path, f"cannot be read: {error.strerror}") from error
-    profile = Profile.POSIX if expected.kind is Kind.EXECUTABLE else Profile.PORTABLE
-    parameters = Parameters(profile, chunk_bytes)
+        raise LinewardError(Reason.UNREADABLE, f"{path} cannot be read: {error.strerror}") from error
     run = Run(Directory(fd, b""), [os.fsencode(path.name)])
     with Engine(parameters, 1) as engine:
         (part,) = engine.hash_runs(iter([run]))
     found = decode(part.blob)
-    return Entry(found.kind, expected.path, found.size, found.content)
+    return Entry(found.kind, name, found.size, found.content)

@@ -128,8 +128,8 @@ def _prove(parser: Parser) -> None:
 def _check(parser: Parser) -> None:
     parser.add_argument("proof", metavar="PROOF")
     parser.add_argument("--root", type=_digest, required=True, metavar="sha256:HEX", help="the signed root")
-    parser.add_argument("--data", metavar="PATH", help="the file or folder that the proof is about")
-    _parameter_arguments(parser)
+    parser.add_argument("--path", required=True, metavar="PATH", help="what in the set the proof must be about")
+    parser.add_argument("--data", metavar="PATH", help="where that file or folder is here")
     parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
 
 

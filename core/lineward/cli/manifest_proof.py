@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from lineward.cli import exits, terminal
 from lineward.cli.manifest_tree import comparison_rows, comparison_value
 from lineward.cli.output import replacing
 from lineward.domain.digest import Digest
-from lineward.domain.entry import printable
+from lineward.domain.entry import Entry, printable
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import Parameters, Profile
-from lineward.domain.proof import MAX_PROOF_BYTES, InclusionProof, RangeProof, decode
+from lineward.domain.manifest import Parameters
+from lineward.domain.proof import MAX_PROOF_BYTES, RangeProof, decode
 from lineward.domain.reasons import Reason
 
 _EXITS = {Outcome.EQUAL: exits.OK, Outcome.DIFFERS: exits.DIFFERS, Outcome.UNKNOWN: exits.UNKNOWN}
@@ -46,9 +45,16 @@ def check_proof(arguments: argparse.Namespace) -> int:
             proof = decode(file.read(MAX_PROOF_BYTES + 1))
     except OSError as error:
         raise InvalidInputError(Reason.PROOF_INVALID, f"{arguments.proof}: {error.strerror}") from error
+    try:
+        proof.check(arguments.root)
+    except InvalidInputError as error:
+        return _differs(arguments, error.message)
+    about = proof.directory if isinstance(proof, RangeProof) else proof.entry.path
+    if about != os.fsencode(arguments.path.rstrip("/")):
+        return _differs(arguments, f"the proof is about {printable(about)}, not {arguments.path}")
     if isinstance(proof, RangeProof):
         return _check_range(proof, arguments)
-    return _check_inclusion(proof, arguments)
+    return _check_entry(proof.entry, proof.parameters.leaf, arguments)
 
 
 def _check_range(proof: RangeProof, arguments: argparse.Namespace) -> int:
@@ -57,7 +63,7 @@ def _check_range(proof: RangeProof, arguments: argparse.Namespace) -> int:
     comparison = verify_tree(
         arguments.data,
         arguments.root,
-        _parameters(proof.parameters, arguments),
+        proof.parameters.leaf,
         proof=proof,
         progress=terminal.progress_to(arguments.progress),
     )
@@ -68,41 +74,26 @@ def _check_range(proof: RangeProof, arguments: argparse.Namespace) -> int:
     return _EXITS[comparison.outcome]
 
 
-def _check_inclusion(proof: InclusionProof, arguments: argparse.Namespace) -> int:
-    problem = ""
-    try:
-        entry = proof.check(arguments.root)
-    except InvalidInputError as error:
-        return _say(arguments, outcome="differs", message=error.message, code=exits.DIFFERS)
-    if arguments.data:
-        parameters = _parameters(Parameters(Profile.POSIX), arguments)
-        mode = Path(arguments.data).lstat().st_mode if os.path.lexists(arguments.data) else 0
-        if stat.S_ISDIR(mode):
-            arguments.parser.error("the proof is about a file; --data names a folder")
-        found = read_entry(Path(arguments.data), entry, parameters.chunk_bytes)
-        problem = "" if found == entry else "the file is not the one that is proven"
+def _check_entry(entry: Entry, parameters: Parameters, arguments: argparse.Namespace) -> int:
+    if arguments.data and read_entry(Path(arguments.data), entry.path, parameters) != entry:
+        return _differs(arguments, f"{arguments.data} is not what is proven")
     path = printable(entry.path)
     return _say(
         arguments,
-        outcome="differs" if problem else "equal",
-        message=problem or f"{path} is in the set" + (" and is this file" if arguments.data else ""),
-        code=exits.DIFFERS if problem else exits.OK,
+        outcome="equal",
+        message=f"{path} is in the set" + (" and is this file" if arguments.data else ""),
+        code=exits.OK,
         path=path,
         digest=str(Digest(entry.content)) if entry.is_file else "",
         size=entry.size,
     )
 
 
+def _differs(arguments: argparse.Namespace, message: str) -> int:
+    return _say(arguments, outcome="differs", message=message, code=exits.DIFFERS)
+
+
 def _say(arguments: argparse.Namespace, *, code: int, **values: Any) -> int:
     rows = [(name, str(value)) for name, value in values.items() if value != ""]
     terminal.show({"root": str(arguments.root)} | values, rows, arguments.output)
     return code
-
-
-def _parameters(hint: Parameters, arguments: argparse.Namespace) -> Parameters:
-    profile = Profile(arguments.profile) if arguments.profile else hint.profile
-    try:
-        return Parameters(profile, arguments.chunk_size or hint.chunk_bytes)
-    except InvalidInputError as error:
-        arguments.parser.error(error.message)
-        raise

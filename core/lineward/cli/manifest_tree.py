@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -117,9 +118,20 @@ def verify(arguments: argparse.Namespace) -> int:
         )
         if comparison.outcome is not Outcome.UNKNOWN:
             _finished(arguments, recall)
+    if not signed and not arguments.profile:
+        comparison = _assumed(comparison)
     end_progress(arguments.progress)
     show(comparison_value(comparison, root), comparison_rows(comparison, root), arguments.output)
     return _EXITS[comparison.outcome]
+
+
+def _assumed(found: Comparison) -> Comparison:
+    """A root does not say its profile: what the default one refuses may well have been signed."""
+    if found.outcome is Outcome.EQUAL:
+        return found
+    refused = found.reason in {Reason.SPECIAL_FILE, Reason.EMPTY_DIRECTORY}
+    note = f"{found.note}; " * bool(found.note) + "profile portable was assumed: give --profile or --manifest"
+    return replace(found, outcome=Outcome.UNKNOWN if refused else found.outcome, note=note)
 
 
 def summary_value(summary: Summary) -> dict[str, Any]:
@@ -197,7 +209,7 @@ def comparison_rows(comparison: Comparison, root: Digest) -> list[tuple[str, str
     if comparison.counts:
         rows.append(("changes", ", ".join(f"{count} {kind}" for kind, count in comparison.counts.items())))
         rows += [("", str(change)) for change in comparison.changes]
-    if comparison.outcome is Outcome.DIFFERS and comparison.note:
+    if comparison.outcome is not Outcome.EQUAL and comparison.note:
         rows.append(("note", comparison.note))
     return rows
 

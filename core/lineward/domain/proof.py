@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +16,28 @@ from typing import Any
 from lineward.domain import entry as entries
 from lineward.domain import merkle
 from lineward.domain.digest import Digest
-from lineward.domain.entry import Entry, check_path, decode_all, order, printable
+from lineward.domain.entry import Entry, check_path, order, printable
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import Page, Parameters, Totals
+from lineward.domain.manifest import Parameters, Totals
 from lineward.domain.reasons import Reason
 
 INCLUSION = "lineward.dev/inclusion-proof/v1"
 RANGE = "lineward.dev/range-proof/v1"
 MAX_PROOF_BYTES = 262_144
-"""Two neighbours of at most 44 KiB in base64 each, and 128 hashes."""
+"""A directory and two neighbours of at most 49 KiB in base64 each, and 192 hashes."""
 _MAX_INTEGER = 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class ParametersProof:
+    """The parameters are leaf 0; `path` is its audit path. What an entry means depends on its set's parameters."""
+
+    leaf: Parameters
+    path: tuple[bytes, ...]
+
+    def value(self) -> dict[str, Any]:
+        """As a member of a proof."""
+        return {"leaf": _text(self.leaf.encode()), "path": list(map(_text, self.path))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class InclusionProof:
 
     root: Digest
     size: int
+    parameters: ParametersProof
     index: int
     leaf: bytes
     path: tuple[bytes, ...]
@@ -43,15 +57,13 @@ class InclusionProof:
         return entries.decode(self.leaf)
 
     def check(self, root: Digest) -> Entry:
-        """Return the entry if the proof leads to the signed `root`; raises InvalidInputError(ProofInvalid)."""
-        entry = self.entry
-        try:
-            found = merkle.root_from_path(merkle.leaf_hash(self.leaf), self.index, self.size, self.path)
-        except ValueError as error:
-            raise _invalid(str(error)) from error
-        if found != root.raw:
-            raise _invalid(f"{printable(entry.path)} is not in the set that the root stands for")
-        return entry
+        """Return the entry if it and the parameters lead to the signed root; raises InvalidInputError(ProofInvalid)."""
+        with _refusing():
+            _check_head(self, root)
+            entry = self.entry
+            if merkle.root_from_path(merkle.leaf_hash(self.leaf), self.index, self.size, self.path) != root.raw:
+                raise _invalid(f"{printable(entry.path)} is not in the set that the root stands for")
+            return entry
 
     def encode(self) -> str:
         """JSON text; `decode` reads it."""
@@ -60,6 +72,7 @@ class InclusionProof:
                 "format": INCLUSION,
                 "root": str(self.root),
                 "size": self.size,
+                "parameters": self.parameters.value(),
                 "index": self.index,
                 "leaf": _text(self.leaf),
                 "path": list(map(_text, self.path)),
@@ -73,8 +86,8 @@ class RangeProof:
 
     root: Digest
     size: int
+    parameters: ParametersProof
     directory: bytes
-    parameters: Parameters
     first: int
     count: int
     before: bytes
@@ -82,9 +95,14 @@ class RangeProof:
     left: tuple[bytes, ...]
     right: tuple[bytes, ...]
 
-    def check(self) -> RangeCheck:
-        """Begin to check: feed it the directory's entries. Raises InvalidInputError(ProofInvalid)."""
-        return RangeCheck(self)
+    def check(self, root: Digest) -> RangeCheck:
+        """Begin to check against the signed `root`: feed it the directory's entries, hashed under the parameters.
+
+        Raises InvalidInputError(ProofInvalid).
+        """
+        with _refusing():
+            _check_head(self, root)
+            return RangeCheck(self)
 
     def encode(self) -> str:
         """JSON text; `decode` reads it."""
@@ -93,8 +111,8 @@ class RangeProof:
                 "format": RANGE,
                 "root": str(self.root),
                 "size": self.size,
+                "parameters": self.parameters.value(),
                 "directory": _text(self.directory),
-                "parameters": _text(self.parameters.encode()),
                 "first": self.first,
                 "count": self.count,
                 "before": _text(self.before),
@@ -115,10 +133,7 @@ class RangeCheck:
         if not 0 < proof.first < proof.first + proof.count < proof.size:
             raise _invalid("the range is not inside the tree")
         self._check_neighbours()
-        try:
-            self._fold = merkle.RangeFold(proof.first - 1, proof.left)
-        except ValueError as error:
-            raise _invalid(str(error)) from error
+        self._fold = merkle.RangeFold(proof.first - 1, proof.left)
         self._fold.extend(merkle.leaf_hash(proof.before))
 
     def _check_neighbours(self) -> None:
@@ -145,10 +160,8 @@ class RangeCheck:
         if self._fed != self._proof.count:
             return None
         self._fold.extend(merkle.leaf_hash(self._proof.after))
-        try:
+        with _refusing():
             return Digest(self._fold.root(self._proof.size, self._proof.right))
-        except ValueError as error:
-            raise _invalid(str(error)) from error
 
 
 Proof = InclusionProof | RangeProof
@@ -173,65 +186,23 @@ def decode(text: bytes) -> Proof:
         raise _invalid("this is not a proof that this version reads") from error
 
 
-def prove(pages: Callable[[], Iterator[Page]], parameters: Parameters, totals: Totals, path: bytes) -> Proof:
-    """Prove the entry at `path`, or else everything below the directory `path`, from two passes over a manifest.
-
-    Raises InvalidInputError(RequestInvalid) where there is neither; what the passes raise.
-    """
-    check_path(path)
-    place = _locate(pages(), path)
-    size = totals.entries + 2
-
-    def leaves() -> Iterator[bytes]:
-        yield merkle.leaf_hash(parameters.encode())
-        for page in pages():
-            yield page.leaves
-        yield merkle.leaf_hash(totals.encode())
-
-    if place.exact:
-        ranges = merkle.audit_ranges(place.first, size)
-        hashes = merkle.fold_ranges(leaves(), ranges)
-        root = merkle.root_from_path(merkle.leaf_hash(place.exact), place.first, size, hashes)
-        return InclusionProof(Digest(root), size, place.first, place.exact, tuple(hashes))
-    if not place.count:
-        raise InvalidInputError(Reason.REQUEST_INVALID, f"the manifest has nothing at or below {printable(path)}")
-    left = merkle.perfect_ranges(0, place.first - 1)
-    right = merkle.perfect_ranges(place.first + place.count + 1, size)
-    whole, *hashes = merkle.fold_ranges(leaves(), [(0, size)]) + merkle.fold_ranges(leaves(), [*left, *right])
-    return RangeProof(
-        Digest(whole), size, path, parameters, place.first, place.count,
-        place.before or parameters.encode(), place.after or totals.encode(),
-        tuple(hashes[: len(left)]), tuple(hashes[len(left) :]),
-    )  # fmt: skip
+def _check_head(proof: Proof, root: Digest) -> None:
+    if proof.root != root:
+        raise _invalid("the proof is about another root")
+    leaf = merkle.leaf_hash(proof.parameters.leaf.encode())
+    if merkle.root_from_path(leaf, 0, proof.size, proof.parameters.path) != root.raw:
+        raise _invalid("the set that the root stands for has other parameters")
 
 
-@dataclass(slots=True)
-class _Place:
-    """Where a path stands: its own leaf, or the range below it with its neighbours."""
-
-    first: int = 1
-    count: int = 0
-    exact: bytes = b""
-    before: bytes = b""
-    after: bytes = b""
-
-
-def _locate(pages: Iterator[Page], path: bytes) -> _Place:
-    place, index, below = _Place(), 0, order(path) + b"\0"
-    for page in pages:
-        for entry in decode_all(page.body):
-            index += 1
-            key = order(entry.path)
-            if entry.path == path:
-                place.first, place.exact = index, entry.encode()
-            elif key.startswith(below):
-                place.first = place.first if place.count else index
-                place.count += 1
-            elif key < below:
-                place.before = entry.encode()
-            elif not place.after:
-                place.after = entry.encode()
-    return place
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever is wrong with a part of a proof makes it invalid as a proof."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise _invalid(error.message) from error
+    except ValueError as error:
+        raise _invalid(str(error)) from error
 
 
 def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -262,6 +233,12 @@ def _hashes(value: Any) -> tuple[bytes, ...]:
     return tuple(Digest(_bytes(item)).raw for item in value)
 
 
+def _parameters(value: Any) -> ParametersProof:
+    if value.keys() != {"leaf", "path"}:
+        raise ValueError("not the parameters of a proof")
+    return ParametersProof(Parameters.decode(_bytes(value["leaf"])), _hashes(value["path"]))
+
+
 _FIELDS: dict[str, Callable[[Any], Any]] = {
     "root": Digest.parse,
     "size": _integer,
@@ -272,7 +249,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "before": _bytes,
     "after": _bytes,
     "directory": _bytes,
-    "parameters": lambda value: Parameters.decode(_bytes(value)),
+    "parameters": _parameters,
     "path": _hashes,
     "left": _hashes,
     "right": _hashes,
