@@ -1,5 +1,6 @@
 """Folders that change while they are read: a root of one of their states, or an error that says so; never a mixture."""
 
+import mmap
 import os
 import shutil
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lineward import native
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_tree import Tree
@@ -160,7 +162,6 @@ def test_late_changes_of_names_are_noticed(folder: Path, change: str) -> None:
 
 def test_a_wrong_digest_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that lies is found out by hashing a random file again with hashlib."""
-    from lineward import native  # noqa: PLC0415
     from lineward.native import fallback  # noqa: PLC0415
 
     def lies(*arguments: object) -> int:
@@ -175,3 +176,32 @@ def test_a_wrong_digest_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(LinewardError) as error:
         create_manifest(folder, parameters, workers=1)
     assert error.value.reason is Reason.ENGINE_FAULT
+
+
+@pytest.mark.parametrize("chunk_bytes", [4096, 1 << 20])
+def test_a_mapping_that_is_written_is_no_fault_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    """The kernel gives writes through a dirty mapping no time, so bytes change between two readings unannounced."""
+    from lineward.native import fallback  # noqa: PLC0415
+
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "mapped"
+    path.write_bytes(bytes(10_000))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        read = fallback._read
+        mapping[:] = bytes(len(mapping))  # from now on all pages are dirty
+        before = path.stat()
+
+        def flips(fd: int, offset: int, length: int) -> tuple[int, bytes]:
+            found = read(fd, offset, length)
+            mapping[:] = bytes([(mapping[0] + 1) % 5]) * len(mapping)
+            return found
+
+        monkeypatch.setattr(native, "hash_files", fallback.hash_files)
+        monkeypatch.setattr(native, "hash_spans", fallback.hash_spans)
+        monkeypatch.setattr(fallback, "_read", flips)
+        with pytest.raises(LinewardError) as error:
+            create_manifest(tmp_path / "set", Parameters(Profile.PORTABLE, chunk_bytes), workers=1)
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert error.value.reason is Reason.CHANGED_WHILE_READ

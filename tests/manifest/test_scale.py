@@ -1,6 +1,8 @@
 """What grows and what must not: huge directories are listed in parts, and who watches is told how long it will take."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,29 @@ def test_a_listing_holds_no_more_than_its_room(folder: Path) -> None:
     finally:
         os.close(fd)
     assert names == sorted(os.fsencode(path.name) for path in (folder / "0").iterdir())
+
+
+def peak(folder: Path) -> int:
+    """Peak memory in bytes of hashing a folder in chunks of 4 KiB."""
+    code = """if True:
+        import resource, sys
+        from lineward.adapters.files import create_manifest
+        from lineward.domain.manifest import Parameters, Profile
+        create_manifest(sys.argv[1], Parameters(Profile.PORTABLE, 4096), workers=2)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    """
+    return int(subprocess.run([sys.executable, "-c", code, folder], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
+    sizes = {"small": 1 << 20, "large": 1 << 30}
+    for name, size in sizes.items():
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "file").open("wb") as file:
+            file.truncate(size)
+    small, large = (peak(tmp_path / name) for name in sizes)
+    assert large < 64 << 20
+    assert large - small < 32 * ((sizes["large"] - sizes["small"]) // 4096)
 
 
 def test_the_total_is_counted_beside_the_hashing(folder: Path) -> None:

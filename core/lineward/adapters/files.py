@@ -47,7 +47,8 @@ def create_manifest(  # noqa: PLR0913 - how to go about it
     ChangedWhileRead, EngineFault. What was written to `out` until then is no manifest: the caller drops it.
 
     `recall` supplies digests of unchanged files from an earlier run. With `settle` everything is looked at once more at
-    the end, without reading it, so that the manifest describes one state of the folder and not a mixture.
+    the end, without reading it, so that the manifest describes one state of the folder and not a mixture,
+    as far as times tell: writes through a mapping need not change them.
     """
     parameters = parameters or Parameters()
     writer = ManifestWriter(parameters, out.write if out else None)

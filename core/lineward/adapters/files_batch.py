@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lineward import native
@@ -21,6 +21,8 @@ BATCH_DIRECTORIES = 64
 """Directories of a batch stay open until it is done."""
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 _STAT = fallback.STAT.size
+_READ_AGAIN = 8
+"""Somebody who writes two contents in turn looks like two engines that disagree once in 2 to the 16th times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +228,13 @@ def changed(path: bytes) -> TreeError:
 def fault(path: bytes) -> TreeError:
     """The error of a digest that another implementation does not confirm."""
     return TreeError(Reason.ENGINE_FAULT, path, "was hashed twice with different results; nothing here can be trusted")
+
+
+def disagreement(path: bytes, found: Sequence[bytes], read: Sequence[Callable[[], bytes]]) -> TreeError:
+    """The error of two engines whose digests differ: what each has `found`, and how to `read` with each once more.
+
+    Only where each repeats itself, and often, is one of them wrong. Else the bytes changed between the readings and no
+    time told, as where a program writes through a mapping. `read` may raise OSError and EOFError.
+    """
+    again = [{engine() for _ in range(_READ_AGAIN)} for engine in read]
+    return fault(path) if again == [{digest} for digest in found] else changed(path)

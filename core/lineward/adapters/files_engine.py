@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from lineward.adapters.files_batch import GONE, Batch, Encoded, batches, changed, fault
+from lineward import native
+from lineward.adapters.files_batch import GONE, Batch, Encoded, batches, changed, disagreement
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
 from lineward.adapters.files_limits import below, usable_cpus
 from lineward.adapters.files_threads import Pool, Task
@@ -264,17 +265,23 @@ class Engine:
             return
         at = below(work.files)
         index = batch.places[at] if batch.places else at
-        before = work.stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size]
+        before = bytes(work.stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size])
         if before[0] != fallback.DONE:
             return
+        hashed, found = before + batch.digest(index), self._hash_one(fallback.hash_files, batch, index)
+        if found[: fallback.STAT.size] != before:
+            raise changed(batch.path(index))
+        if found != hashed:
+            read = [partial(self._hash_one, each, batch, index) for each in (native.hash_files, fallback.hash_files)]
+            raise disagreement(batch.path(index), (hashed, found), read)
+
+    def _hash_one(self, hash_files: Callable[..., int], batch: Batch, index: int) -> bytes:
+        """Stat record and digest of a file, joined."""
         directory, name = batch.locate(index)
         stats, digest = bytearray(fallback.STAT.size), bytearray(HASH_BYTES)
         cursor = bytearray(fallback.CURSOR.size)
-        fallback.hash_files([(directory.fd, [name])], cursor, stats, digest, self.parameters.chunk_bytes, 0)
-        if stats != before:
-            raise changed(batch.path(index))
-        if digest != batch.digest(index):
-            raise fault(batch.path(index))
+        hash_files([(directory.fd, [name])], cursor, stats, digest, self.parameters.chunk_bytes, 0)
+        return bytes(stats + digest)
 
     def _tick(self, *, final: bool = False) -> None:
         now = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lineward import native
-from lineward.adapters.files_batch import GONE, Batch, changed, fault
+from lineward.adapters.files_batch import GONE, Batch, changed, disagreement
 from lineward.adapters.files_limits import below
 from lineward.adapters.files_threads import Pool, Task
 from lineward.adapters.files_tree import TreeError
-from lineward.domain.merkle import HASH_BYTES, root_of
+from lineward.domain.merkle import HASH_BYTES, Frontier, leaf_hash
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
@@ -32,13 +31,22 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class _Large:
-    """A file while it is being hashed; `chunks` are the digests so far."""
+    """A file while it is being hashed: memory does not grow with its chunks."""
 
     index: int
     fd: int
     path: bytes
     size: int
-    chunks: bytearray = field(default_factory=bytearray)
+    checked: int
+    """Number of the chunk that is hashed again; `digest` is what was found for it."""
+    digest: bytes = b""
+    tree: Frontier = field(default_factory=Frontier)
+    """Over the digests so far."""
+
+    def add(self, digest: bytes) -> None:
+        if self.tree.size == self.checked:
+            self.digest = digest
+        self.tree.append(leaf_hash(digest))
 
     def state(self) -> tuple[int, ...]:
         found = os.fstat(self.fd)
@@ -85,8 +93,7 @@ class LargeHasher:
     def _tasks(self, batch: Batch, indices: list[int]) -> Iterator[list[_Span]]:
         spans: list[_Span] = []
         for large in (self._start(batch, index) for index in indices):
-            done = len(large.chunks) // HASH_BYTES * self._chunk
-            for offset in range(done, large.size, self._chunk):
+            for offset in range(large.tree.size * self._chunk, large.size, self._chunk):
                 spans.append((large, offset, min(self._chunk, large.size - offset)))
                 if len(spans) == SPAN_CHUNKS:
                     yield spans
@@ -103,15 +110,19 @@ class LargeHasher:
             if error.errno in GONE:
                 raise changed(path) from error
             raise TreeError(Reason.UNREADABLE, path, f"cannot be read: {error.strerror}") from error
-        large = self._open[fd] = _Large(index, fd, path, batch.stat(index)[4])
+        size = batch.stat(index)[4]
+        large = self._open[fd] = _Large(index, fd, path, size, below(-(-size // self._chunk)))
         if large.state() != batch.stat(index)[4:]:
             raise changed(path)
         if self._recall:
-            large.chunks += self._recall.chunks(path, batch.record(index))
-            # The last chunk is always hashed, so that every file has a task that finishes it.
-            del large.chunks[(large.size - 1) // self._chunk * HASH_BYTES :]
-            self.recalled += len(large.chunks) // HASH_BYTES * self._chunk
+            self._take_over(large, self._recall.chunks(path, batch.record(index)))
         return large
+
+    def _take_over(self, large: _Large, known: bytes) -> None:
+        """Begin with digests from before; the last chunk is always hashed, so that a task finishes every file."""
+        for number in range(min(len(known) // HASH_BYTES, (large.size - 1) // self._chunk)):
+            large.add(known[number * HASH_BYTES : (number + 1) * HASH_BYTES])
+        self.recalled += large.tree.size * self._chunk
 
     def _collect(self, batch: Batch, spans: list[_Span], task: Task[bytes]) -> None:
         while not task.wait(TICK_SECONDS):
@@ -124,7 +135,7 @@ class LargeHasher:
             raise TreeError(Reason.UNREADABLE, spans[0][0].path, f"cannot be read: {error.strerror}") from error
         for at, (large, offset, length) in enumerate(spans):
             digest = digests[at * HASH_BYTES : (at + 1) * HASH_BYTES]
-            large.chunks += digest
+            large.add(digest)
             if self._recall:
                 self._recall.note_chunk(large.path, batch.record(large.index), offset // self._chunk, digest)
             if offset + length == large.size:
@@ -132,24 +143,27 @@ class LargeHasher:
         self._tick()
 
     def _finish(self, batch: Batch, large: _Large) -> None:
-        count = len(large.chunks) // HASH_BYTES
         if self._first or not below(RECHECK_ONE_IN):
-            self._recheck(large, below(count))
+            self._recheck(large)
         state = large.state()
         os.close(self._open.pop(large.fd).fd)
         if state != batch.stat(large.index)[4:]:
             raise changed(large.path)
-        lengths = array("I", [HASH_BYTES]) * count
-        batch.put_digest(large.index, root_of(native.leaf_hashes(bytes(large.chunks), lengths.tobytes())))
+        batch.put_digest(large.index, large.tree.root())
 
-    def _recheck(self, large: _Large, which: int) -> None:
+    def _recheck(self, large: _Large) -> None:
         """Hash a chunk again with hashlib."""
         self._first = False
-        offset = which * self._chunk
+        offset = large.checked * self._chunk
         span = (large.fd, offset, min(self._chunk, large.size - offset))
         try:
-            found = fallback.hash_spans([span], bytearray(fallback.CURSOR.size), 0)
-        except EOFError as error:
+            found = _hash_one(fallback.hash_spans, span)
+            if found != large.digest:
+                read = [partial(_hash_one, engine, span) for engine in (native.hash_spans, fallback.hash_spans)]
+                raise disagreement(large.path, (large.digest, found), read)
+        except (EOFError, OSError) as error:
             raise changed(large.path) from error
-        if found != large.chunks[which * HASH_BYTES : (which + 1) * HASH_BYTES]:
-            raise fault(large.path)
+
+
+def _hash_one(hash_spans: Callable[..., bytes], span: tuple[int, int, int]) -> bytes:
+    return hash_spans([span], bytearray(fallback.CURSOR.size), 0)
