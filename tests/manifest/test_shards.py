@@ -2,18 +2,22 @@
 
 import io
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineward.adapters import files_shard
+from lineward.adapters import files_shard, files_span
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_shard import Shard, create_shard, merge_shards
+from lineward.adapters.files_tree import Run, Tree, TreeError
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import Parameters, Profile
+from lineward.domain.reasons import Reason
 
 SMALL = Parameters(Profile.POSIX, 4096)
 
@@ -96,6 +100,64 @@ def test_what_is_not_all_of_one_folder_is_refused(folder: Path) -> None:
     for number, count in ((3, 3), (-1, 3), (0, 0), (0, 5000)):
         with pytest.raises(InvalidInputError):
             Shard(number, count)
+
+
+def test_a_shard_that_was_cut_or_changed_anywhere_is_refused(folder: Path) -> None:
+    parts = [part.getvalue() for part in shards(folder, 2)]
+    for number, part in enumerate(parts):
+        cuts = [part[:at] for at in range(len(part))]
+        flips = [part[:at] + bytes([part[at] ^ 1]) + part[at + 1 :] for at in range(len(part))]
+        for damaged in [*cuts, *flips, part + b"\0"]:
+            chosen = [io.BytesIO(damaged if at == number else each) for at, each in enumerate(parts)]
+            with pytest.raises(InvalidInputError):
+                merge_shards(chosen, None)
+
+
+def shard(folder: Path, number: int, count: int) -> io.BytesIO:
+    out = io.BytesIO()
+    with Engine(SMALL, 1) as engine:
+        create_shard(folder, Shard(number, count), out, engine)
+    out.seek(0)
+    return out
+
+
+def rewrite(path: Path) -> None:
+    """Other content of the same size and with the old modification time, as an attacker would."""
+    time.sleep(0.02)  # times have the grain of the kernel's clock
+    before = path.stat()
+    path.write_bytes(os.urandom(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_file_that_changes_between_two_shards_is_noticed(folder: Path) -> None:
+    first = shard(folder, 0, 2)
+    rewrite(folder / "9")
+    with pytest.raises(InvalidInputError, match="changed between them"):
+        merge_shards([first, shard(folder, 1, 2)], None)
+
+
+def test_a_file_that_changes_after_its_turn_fails_the_shard(folder: Path) -> None:
+    class Late(io.BytesIO):
+        def write(self, data: object) -> int:
+            if self.tell():
+                rewrite(folder / "1")
+            return super().write(data)  # type: ignore[arg-type]
+
+    with Engine(SMALL, 1) as engine, pytest.raises(TreeError) as error:
+        create_shard(folder, Shard(0, 1), Late(), engine)
+    assert error.value.reason is Reason.CHANGED_WHILE_READ
+
+
+def test_chunks_of_a_shared_file_are_confirmed_by_hashlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: Callable[..., bytes] = lambda spans, *_: bytes(32 * len(spans))  # noqa: E731
+    monkeypatch.setattr("lineward.native.hash_spans", wrong)
+    tree = Tree(folder, Profile.POSIX)
+    run = next(tree.walk())
+    assert isinstance(run, Run)
+    with pytest.raises(TreeError) as error:
+        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, 2, 9, 4096)
+    tree.close()
+    assert error.value.reason is Reason.ENGINE_FAULT
 
 
 def test_every_chunk_goes_to_exactly_one_shard() -> None:

@@ -4,8 +4,8 @@ Every worker looks at all names and sizes (a stat each) and cuts the folder at t
 large file is cut between chunks. It then reads only its own part. Merging costs no reading of data, and its result is
 bit for bit what one worker would have written.
 
-A shard file: header (magic, parameters, number, of how many, fingerprint of all names and sizes), then frames: encoded
-entries, or a stretch of a large file's chunk digests.
+All shards of a folder must have seen one state of it: names, kinds, sizes, modification and change times, twice in each
+worker, before and after it reads. Inode numbers are left out: FUSE and overlay mounts make them up for each mount.
 """
 
 from __future__ import annotations
@@ -21,22 +21,19 @@ from typing import BinaryIO
 from lineward import native
 from lineward.adapters.files_batch import Work, changed
 from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_shardfile import ENTRIES, PART, ShardReader, ShardWriter, Whole
 from lineward.adapters.files_span import hash_chunks
 from lineward.adapters.files_tree import Run, Tree, TreeError
 from lineward.domain.entry import Entry, check_follows, decode_all
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import HEADER, Parameters, Profile, Summary, invalid
+from lineward.domain.manifest import Profile, Summary, invalid
 from lineward.domain.manifest_writer import ManifestWriter
 from lineward.domain.merkle import HASH_BYTES, root_of
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 MAX_SHARDS = 4096
-_MAGIC = b"LWS1"
-_HEAD = struct.Struct(">4s16sII32s")
-_FRAME = struct.Struct(">cI")
 _PART = struct.Struct(">QQQI")
-_MAX_FRAME = 1 << 28
 _FILE_WEIGHT = 65536
 """What opening a file costs, in bytes that are hashed in that time."""
 
@@ -79,25 +76,25 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
     parameters = engine.parameters
     survey = _survey(Tree(path, parameters.profile), parameters.chunk_bytes)
     low, high = (survey.weight * n // shard.count for n in (shard.number, shard.number + 1))
-    out.write(_HEAD.pack(_MAGIC, parameters.encode(), shard.number, shard.count, survey.fingerprint()))
+    whole = Whole(parameters, shard.count, survey.fingerprint(), survey.totals)
+    writer = ShardWriter(out, whole, shard.number)
     tree = Tree(path, parameters.profile)
-    again = _Survey()
     files = size = 0
     try:
-        own = _own(tree, _Cut(low, high, parameters.chunk_bytes), again, parameters.chunk_bytes)
+        own = _own(tree, _Cut(low, high, parameters.chunk_bytes), parameters.chunk_bytes)
         parts: list[_Part] = []
         while True:
             for done in engine.hash_runs(_until_part(own, parts)):
-                out.write(_FRAME.pack(b"e", len(done.blob)) + done.blob)
+                writer.frame(ENTRIES, done.blob)
                 files, size = files + done.files, size + done.bytes
             if not parts:
                 break
-            data = _hash_part(parts.pop(), parameters.chunk_bytes)
-            out.write(_FRAME.pack(b"p", len(data)) + data)
+            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes))
     finally:
         tree.close()
-    if again.fingerprint() != survey.fingerprint():
+    if _survey(Tree(path, parameters.profile), parameters.chunk_bytes).fingerprint() != survey.fingerprint():
         raise changed(b"")
+    writer.finish()
     return files, size
 
 
@@ -118,18 +115,28 @@ class _Survey:
     """Weight of all entries, and what stands for all names, sizes and times."""
 
     def __init__(self) -> None:
-        self.weight = 0
+        self.totals = (0, 0, 0)
+        """Entries, files, bytes."""
         self._hasher = hashlib.sha256()
 
+    @property
+    def weight(self) -> int:
+        entries, _, size = self.totals
+        return entries * _FILE_WEIGHT + size
+
     def add_entry(self, entry: Entry) -> None:
-        self.weight += _FILE_WEIGHT
+        self._add(0, 0)
         self._hasher.update(entry.encode())
 
     def add_run(self, run: Run, stats: bytearray) -> None:
         for name, record in zip(run.names, fallback.STAT.iter_unpack(stats), strict=True):
-            _, executable, _, _, size, _, mtime, _ = record
-            self.weight += _FILE_WEIGHT + size
-            self._hasher.update(b"%d %d %d %b\0" % (size, executable, mtime, run.directory.prefix + name))
+            _, executable, _, _, size, _, mtime, ctime = record
+            self._add(1, size)
+            state = (size, executable, mtime, ctime, run.directory.prefix + name)
+            self._hasher.update(b"%d %d %d %d %b\0" % state)
+
+    def _add(self, files: int, size: int) -> None:
+        self.totals = (self.totals[0] + 1, self.totals[1] + files, self.totals[2] + size)
 
     def fingerprint(self) -> bytes:
         return self._hasher.digest()
@@ -171,18 +178,15 @@ def _survey(tree: Tree, chunk: int) -> _Survey:
     return survey
 
 
-def _own(tree: Tree, cut: _Cut, survey: _Survey, chunk: int) -> Iterator[Run | Entry | _Part]:
+def _own(tree: Tree, cut: _Cut, chunk: int) -> Iterator[Run | Entry | _Part]:
     """What belongs to the shard, in order; each run holds its directory."""
     for item in tree.walk():
         if isinstance(item, Entry):
-            survey.add_entry(item)
             first, last = cut.take(0)
             if first < last:
                 yield item
             continue
-        stats = _stats(item, chunk)
-        survey.add_run(item, stats)
-        yield from _own_of_run(item, stats, cut, chunk, tree.profile)
+        yield from _own_of_run(item, _stats(item, chunk), cut, chunk, tree.profile)
         item.directory.release()
 
 
@@ -214,37 +218,19 @@ def merge_shards(shards: Sequence[BinaryIO], out: BinaryIO | None) -> Summary:
 
     Raises InvalidInputError(ManifestInvalid) where shards are missing, doubled, damaged, or not of one folder.
     """
-    headers = {shard: _header(shard) for shard in shards}
-    first = next(iter(headers.values()), None)
-    if first is None:
+    readers = sorted(map(ShardReader, shards), key=lambda each: each.number)
+    if not readers:
         raise invalid("there is no shard to merge")
-    numbers = sorted(header[1] for header in headers.values())
-    if numbers != list(range(first[2])) or any((h[0], h[2], h[3]) != (first[0], *first[2:]) for h in headers.values()):
-        raise invalid("these are not all shards of one folder in one state, each once")
-    merger = _Merger(ManifestWriter(first[0], out.write if out else None))
-    for shard in sorted(shards, key=lambda each: headers[each][1]):
-        for kind, data in _frames(shard):
+    whole = readers[0].whole
+    if any(reader.whole != whole for reader in readers):
+        raise invalid("these shards are not of one folder, or it changed between them")
+    if [reader.number for reader in readers] != list(range(whole.count)):
+        raise invalid("these are not all shards of the folder, each once")
+    merger = _Merger(ManifestWriter(whole.parameters, out.write if out else None))
+    for reader in readers:
+        for kind, data in reader.frames():
             merger.feed(kind, data)
-    return merger.finish()
-
-
-def _header(shard: BinaryIO) -> tuple[Parameters, int, int, bytes]:
-    data = shard.read(_HEAD.size)
-    if len(data) != _HEAD.size or not data.startswith(_MAGIC):
-        raise invalid("this is not a shard")
-    _, parameters, number, count, fingerprint = _HEAD.unpack(data)
-    return Parameters.decode(parameters[: HEADER.size]), number, count, fingerprint
-
-
-def _frames(shard: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    while head := shard.read(_FRAME.size):
-        if len(head) != _FRAME.size:
-            raise invalid("a shard is cut off")
-        kind, length = _FRAME.unpack(head)
-        data = shard.read(length) if length <= _MAX_FRAME else b""
-        if len(data) != length or kind not in {b"e", b"p"}:
-            raise invalid("a shard is cut off")
-        yield kind, data
+    return merger.finish(whole.totals)
 
 
 class _Merger:
@@ -258,16 +244,19 @@ class _Merger:
 
     def feed(self, kind: bytes, data: bytes) -> None:
         """Add a frame; raises InvalidInputError(ManifestInvalid) where it does not follow."""
-        if kind == b"p":
+        if kind == PART:
             self._part(data)
+        elif kind != ENTRIES:
+            raise invalid("a shard is damaged")
         elif self._head:
             raise invalid("a large file lacks chunks")
         else:
             self._entries(data)
 
-    def finish(self) -> Summary:
-        """Write the end; raises InvalidInputError(ManifestInvalid) where something is missing."""
-        if self._head or not self._writer.totals.entries:
+    def finish(self, expected: tuple[int, int, int]) -> Summary:
+        """Write the end; raises InvalidInputError(ManifestInvalid) where it is not all that was seen in the folder."""
+        found = self._writer.totals
+        if self._head or (found.entries, found.files, found.size) != expected:
             raise invalid("the shards lack data")
         return self._writer.finish()
 
