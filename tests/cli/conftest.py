@@ -8,7 +8,7 @@ import pytest
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import serve, token
 
-from lineward.cli import main
+from lineward.cli import failure, main
 from lineward.domain.errors import LinewardError
 
 
@@ -38,13 +38,13 @@ def data(tmp_path: Path) -> Path:
 
 @dataclass
 class Command:
-    """Runs `lineward` in process; an error with a reason is returned as `REASON: message` and code 2."""
+    """Runs `lineward` in process; an error with a reason is returned as `REASON: message` and its code."""
 
     def __call__(self, *arguments: str | Path) -> tuple[int, str]:
         try:
             return main.dispatch([str(argument) for argument in arguments], "lineward"), ""
         except LinewardError as error:
-            return 2, str(error)
+            return failure.exit_code(error), str(error)
         except SystemExit as left:
             return int(left.code or 0), "usage"
 

@@ -252,4 +252,4 @@ def test_entries_are_listed_for_people_and_programs(manifest: Path, capsys: pyte
     dispatch(["manifest", "show", str(manifest), "--entries"], "lineward")
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["a/1", "a/2", "b/1", "c"]
     dispatch(["manifest", "show", str(manifest), "--entries", "-o", "json"], "lineward")
-    assert [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()] == ["a/1", "a/2", "b/1", "c"]
+    assert [entry["path"] for entry in json.loads(capsys.readouterr().out)] == ["a/1", "a/2", "b/1", "c"]

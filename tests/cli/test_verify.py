@@ -200,7 +200,7 @@ def test_a_trust_root_is_shown_and_checked(
     for name in ("root.yml", "root.json"):
         capsys.readouterr()
         assert lineward("trust-root", "show", attested / name, "-o", "json") == (0, "")
-        kinds = [key["kind"] for key in json.loads(capsys.readouterr().out)["keys"]]
+        kinds = [key["kind"] for key in json.loads(capsys.readouterr().out)["trustRoots"][0]["keys"]]
         assert kinds == [
             "transparency log",
             "certificate transparency log",
@@ -274,9 +274,11 @@ def test_a_bundle_alone_that_does_not_verify_is_refused_beside_others(
     assert lineward("policy", "test", attested / "policy.yml", *against)[0] == 1
 
 
-def test_a_huge_bundle_is_not_even_read(lineward: Command, attested: Path, tmp_path: Path) -> None:
+def test_a_huge_bundle_is_not_even_read(
+    lineward: Command, attested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with (tmp_path / "huge.sigstore").open("wb") as file:
         file.write(b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":{"payload":"')
         file.truncate(60_000_000)
-    code, said = lineward("verify", tmp_path / "huge.sigstore", *rules(attested))
-    assert (code, said.split(":")[0]) == (2, "EvidenceTooLarge")
+    code, (report,) = verify(lineward, capsys, tmp_path / "huge.sigstore", *rules(attested))
+    assert (code, report["reason"]) == (2, "EvidenceTooLarge")

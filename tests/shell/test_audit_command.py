@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lineward.cli import audit
+from lineward.domain.errors import LinewardError
 
 Json = dict[str, Any]
 
@@ -104,19 +105,17 @@ def test_findings_can_fail_a_pipeline(server: type[_Handler]) -> None:
     assert audit.run(["--exit-code"], "lineward audit") == 1
 
 
-def test_a_refusing_api_server_is_no_clean_report(server: type[_Handler], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusing_api_server_is_no_clean_report(server: type[_Handler]) -> None:
     server.status = 403
-    assert audit.run([], "lineward audit") == 2
-    assert "forbidden" in capsys.readouterr().err
+    with pytest.raises(LinewardError, match=r"ClusterUnreachable: .*forbidden"):
+        audit.run([], "lineward audit")
 
 
-def test_without_kubeconfig_it_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_kubeconfig_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = str(tmp_path / "missing")
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", missing)
-    assert audit.run([], "lineward audit") == 2
-    assert "no usable kubeconfig" in capsys.readouterr().err
+    with pytest.raises(LinewardError, match="no usable kubeconfig"):
+        audit.run([], "lineward audit")
 
 
 def test_wrong_usage_leaves_with_64() -> None:

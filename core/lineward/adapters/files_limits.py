@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MAX_WORKERS = 1024
+"""More threads than a node has cores only wait for each other."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 

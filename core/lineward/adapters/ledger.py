@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
@@ -25,8 +28,11 @@ TOKEN_SECONDS = 3600
 PROXIED_TOKEN = "X-Lineward-Token"  # noqa: S105 - a header's name
 
 
-class LedgerError(Exception):
+class LedgerError(LinewardError):
     """The ledger could not be reached, or did not give an answer; the message is for people."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.LEDGER_UNAVAILABLE, message)
 
 
 @dataclass(frozen=True, slots=True)

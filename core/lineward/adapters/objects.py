@@ -7,13 +7,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from lineward.domain.errors import LinewardError
+from lineward.domain.reasons import Reason
+
 TIMEOUT_SECONDS = 30.0
 PAGE = 500
 """Objects per request, as kubectl asks for."""
 
 
-class ClusterError(Exception):
+class ClusterError(LinewardError):
     """The API server could not be reached or refused; the message is for people."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.CLUSTER_UNREACHABLE, message)
 
 
 class Objects:

@@ -26,6 +26,7 @@ MAX_BUNDLE_FILE = 32 * 1024 * 1024
 """Bytes of a bundle given as a file; OMS signatures list every file, 220 bytes each, so this is 150,000 files."""
 NAMELESS = ""
 """Name of a trust root that was read from a `trusted_root.json` or PEM file: it is what a policy's name stands for."""
+_BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -73,13 +74,29 @@ class Inputs:
 def read_target(path: Path, inputs: Inputs) -> None:
     """Read a DatasetVersion or a bundle. Raises InvalidInputError(DatasetInvalid or EvidenceInvalid)."""
     raw = _read(path, MAX_BUNDLE_FILE, Reason.DATASET_INVALID, Reason.EVIDENCE_TOO_LARGE)
-    if raw.lstrip()[:1] == b"{" and b'"mediaType"' in raw[:4096] and b"vnd.dev.sigstore.bundle" in raw[:4096]:
+    if _is_bundle(raw):
         inputs.bundles.append((path.name, raw))
         return
-    found = [obj for obj in documents.read_all(path, Reason.DATASET_INVALID) if obj.get("kind") == "DatasetVersion"]
-    if not found:
-        raise InvalidInputError(Reason.DATASET_INVALID, f"{path} is no DatasetVersion and no Sigstore bundle")
+    problem = InvalidInputError(Reason.DATASET_INVALID, f"{path} is no DatasetVersion and no Sigstore bundle")
+    try:
+        objects = documents.parse_all(raw, str(path), Reason.DATASET_INVALID)
+    except InvalidInputError as error:
+        objects, problem = [], error
+    found = [obj for obj in objects if obj.get("kind") == "DatasetVersion"]
+    if not found and _BUNDLE_TYPE.encode() in raw:  # one that is broken, which its verifier says best
+        inputs.bundles.append((path.name, raw))
+    elif not found:
+        raise problem
     inputs.datasets += [dataset.parse(obj) for obj in found]
+
+
+def _is_bundle(raw: bytes) -> bool:
+    """Tell a whole bundle, wherever its media type stands."""
+    try:
+        value = strictjson.parse(raw, cap=MAX_BUNDLE_FILE, what="the file")
+    except InvalidInputError:
+        return False
+    return isinstance(value, dict) and str(value.get("mediaType")).startswith(_BUNDLE_TYPE)
 
 
 def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
@@ -100,13 +117,25 @@ def read_trust_root(path: Path) -> list[TrustRoot]:
     text = raw.decode(errors="replace")
     if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):
         return [trustroot.make(NAMELESS, "", (KeyAnchor(path.stem, text, None, _FAR),))]
-    if text.lstrip().startswith("{"):
+    value: object = None
+    broken: InvalidInputError | None = None
+    try:
         value = strictjson.parse(raw, cap=documents.MAX_FILE, what=str(path), reason=Reason.TRUST_ROOT_INVALID)
-        if isinstance(value, dict) and "mediaType" in value:
-            inner = value.get("trustedRoot", value)
-            return [trustroot.make(NAMELESS, json.dumps(inner) if inner is not value else text)]
+    except InvalidInputError as error:
+        broken = error if text.lstrip("\ufeff \t\r\n").startswith("{") else None
+    if isinstance(value, dict) and "mediaType" in value:
+        inner = value.get("trustedRoot", value)
+        return [trustroot.make(NAMELESS, json.dumps(inner) if inner is not value else text)]
+    return _trust_root_objects(path, broken)
+
+
+def _trust_root_objects(path: Path, broken: InvalidInputError | None) -> list[TrustRoot]:
+    """Read TrustRoot objects; where there are none, `broken` says what is wrong with what seems to be JSON."""
     inputs = Inputs()
-    read_objects(path, inputs, "TrustRoot", Reason.TRUST_ROOT_INVALID)
+    try:
+        read_objects(path, inputs, "TrustRoot", Reason.TRUST_ROOT_INVALID)
+    except InvalidInputError as error:
+        raise broken or error from error
     return inputs.trust_roots
 
 

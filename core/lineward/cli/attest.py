@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from lineward.cli import attest_run
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, positive_argument, size_argument
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, chunk_argument, workers_argument
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
 _EPILOG = """\
@@ -87,9 +87,9 @@ def _signature(group: argparse._ArgumentGroup) -> None:
 def _rest(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--profile", choices=[str(p) for p in Profile], default=str(Profile.PORTABLE))
-    add("--chunk-size", type=size_argument, default=DEFAULT_CHUNK_BYTES, metavar="SIZE")
-    add("--workers", type=positive_argument, metavar="N", help="hashing threads (default: what the CPU quota allows)")
-    add("--progress", choices=PROGRESS, default="auto")
+    add("--chunk-size", type=chunk_argument, default=DEFAULT_CHUNK_BYTES, metavar="SIZE")
+    add("--workers", type=workers_argument, metavar="N", help="hashing threads (default: what the CPU quota allows)")
+    add("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
     add("--out", metavar="DIR", default=".", help="where to write (default: the current folder)")
     add("--oms", action="store_true", help="also write NAME.sig, an OpenSSF Model Signing signature (small sets)")
     add("--apply", action="store_true", help="apply the objects to the cluster, once they are written")

@@ -22,7 +22,7 @@ from lineward.domain import dataset as datasets
 from lineward.domain import draft, statement, strictjson
 from lineward.domain.digest import Digest
 from lineward.domain.draft import Names
-from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
 from lineward.domain.evidence import Evidence
 from lineward.domain.manifest import Parameters, Profile, Summary
 from lineward.domain.reasons import Reason
@@ -97,10 +97,8 @@ def add_signature(arguments: argparse.Namespace) -> int:
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
         summary = _hash(arguments, parameters, None)
         if summary.root != dataset.integrity.root or summary.manifest != said.subject:
-            print(
-                f"lineward: {arguments.folder} has root {summary.root}, not {dataset.integrity.root}", file=sys.stderr
-            )
-            return exits.DIFFERS
+            problem = f"{arguments.folder} has root {summary.root}, not {dataset.integrity.root}"
+            raise RefusedError(Reason.CONTENT_DIFFERS, problem)
         made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         draft.check(made)
         names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)

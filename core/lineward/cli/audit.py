@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from lineward.adapters.objects import ClusterError, Objects
+from lineward.adapters.objects import Objects
 from lineward.cli import exits
-from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.cli.terminal import FORMATS, Parser, clean, show
 from lineward.domain.audit import Finding, findings
 
 COLUMNS = ("NAMESPACE", "RUN", "WORKLOAD", "VOLUME", "REASON", "MODE", "SINCE")
 
 
 def run(argv: Sequence[str], prog: str) -> int:
-    """Print the report; exit codes: 0 done, 1 something would be denied (with --exit-code), 2 no answer, 64 usage."""
+    """Print the report; 0 done, 1 something would be denied (with --exit-code), 64 usage. Raises ClusterError."""
     arguments = _parser(prog).parse_args(argv)
-    try:
-        objects = Objects(arguments.context)
-        namespace = "" if arguments.all_namespaces else arguments.namespace
-        runs = [each for each in objects.list("trainingruns", namespace) if _wanted(each, arguments)]
-        runs.sort(key=_order)
-    except ClusterError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return exits.UNKNOWN
+    objects = Objects(arguments.context)
+    namespace = "" if arguments.all_namespaces else arguments.namespace
+    runs = [each for each in objects.list("trainingruns", namespace) if _wanted(each, arguments)]
+    runs.sort(key=_order)
     found = list(findings(runs))
     watched = sum(_watched(each.get("status") or {}) for each in runs)
     if arguments.output == "table":
@@ -83,16 +78,11 @@ def _order(run_: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(f"{_clean(text):<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+    return "  ".join(f"{clean(text):<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _indented(text: str) -> list[str]:
-    return textwrap.wrap(_clean(text), 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _clean(text: str) -> str:
-    """Text for a terminal: names of files and volumes may hold control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return textwrap.wrap(clean(text), 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _runs(count: int) -> str:

@@ -7,3 +7,11 @@ UNKNOWN = 2
 """It could not be told."""
 USAGE = 64
 """EX_USAGE of sysexits.h."""
+
+
+class UsageError(SystemExit):
+    """A command line that cannot be meant; `message` says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(USAGE)
+        self.message = message

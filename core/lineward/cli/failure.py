@@ -1,4 +1,4 @@
-"""How a command ends that could not do its work: one line on stderr, one object for programs, and never a verdict."""
+"""How a command ends that has no result: one line on stderr, and one object for programs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ import sys
 from collections.abc import Sequence
 
 from lineward.cli import exits
-from lineward.domain.errors import LinewardError
+from lineward.cli.exits import UsageError
+from lineward.cli.terminal import clean
+from lineward.domain.errors import LinewardError, RefusedError
 from lineward.domain.reasons import Reason
 
+_OUTCOMES = {exits.DIFFERS: "refused", exits.UNKNOWN: "unknown"}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
-def report(error: Exception, argv: Sequence[str], prog: str, *, debug: bool) -> int:
-    """Say what went wrong, with a reason; the exit code is always that nothing could be told.
+def report(error: Exception | UsageError, argv: Sequence[str], prog: str, *, debug: bool) -> int:
+    """Say what went wrong, with a reason; returns the exit code.
 
-    With `-o json` or `yaml` in `argv` standard output gets `outcome` (unknown), `reason` and `message`; nothing where
-    it is what cannot be written. With `debug` the traceback is shown too.
+    With `-o json` or `yaml` in `argv` standard output gets `outcome` (unknown, refused or usage), `reason` and
+    `message`; nothing where it is what cannot be written. With `debug` the traceback is shown too.
     """
+    if isinstance(error, UsageError):  # the parser has told people already
+        _print({"outcome": "usage", "reason": "Usage", "message": error.message}, _format(argv))
+        return exits.USAGE
     reason, message = _explain(error)
     if debug:
         import traceback  # noqa: PLC0415 - seldom wanted
@@ -28,14 +34,19 @@ def report(error: Exception, argv: Sequence[str], prog: str, *, debug: bool) -> 
         traceback.print_exception(error)
     if not isinstance(error, BrokenPipeError):
         hint = f" ({prog} --debug shows where)" if reason is Reason.INTERNAL_ERROR and not debug else ""
-        print(f"{prog}: {reason}: {message}{hint}", file=sys.stderr)
+        print(f"{prog}: {reason}: {clean(message)}{hint}", file=sys.stderr)
     try:
         sys.stdout.flush()
-        _print({"outcome": "unknown", "reason": str(reason), "message": message}, _format(argv))
+        _print({"outcome": _OUTCOMES[exit_code(error)], "reason": str(reason), "message": message}, _format(argv))
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at it once more
-    return exits.UNKNOWN
+    return exit_code(error)
+
+
+def exit_code(error: Exception) -> int:
+    """1 where something was looked at and refused, 2 for everything that kept us from looking."""
+    return exits.DIFFERS if isinstance(error, RefusedError) else exits.UNKNOWN
 
 
 def _explain(error: Exception) -> tuple[Reason, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lineward.adapters.ledger import DirectTransport, LedgerClient, LedgerError, ProxiedTransport, Transport
 from lineward.cli import exits
-from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.cli.terminal import FORMATS, Parser, clean, number_argument, show
 from lineward.domain.merkle import Frontier, leaf_hash
 
 Command = Callable[[argparse.Namespace, LedgerClient], int]
@@ -21,18 +21,18 @@ COLUMNS: Row = ("SEQ", "TIME", "KIND", "TRUST", "SUBJECT", "SAYS")
 EVENT_COLUMNS: Row = ("SEQ", "TIME", "EVENT", "TRUST", "JOB", "RUN", "DATA")
 _WIDTHS = (5, 24, 9, 8, 40, 0)
 _EVENT_WIDTHS = (5, 24, 8, 8, 40, 36, 0)
+_NUMBER = number_argument(0, 2**53 - 1)
 _HEAD = re.compile(r"(\d{1,18}):(sha256:[0-9a-f]{64})")
 
 
 def run(argv: Sequence[str], prog: str) -> int:
-    """Run one sub-command; exit codes: 0 done, 1 the ledger was changed, 2 no answer, 64 usage."""
-    arguments = _parser(prog).parse_args(argv)
+    """Run one sub-command; exit codes: 0 done, 1 the ledger was changed, 64 usage. Raises LedgerError for no answer."""
+    parser = _parser(prog)
+    arguments = parser.parse_args(argv)
+    if arguments.url and not arguments.token_file:
+        parser.error("--url needs --token-file: a token of the ledger's audience")
     command: Command = arguments.command
-    try:
-        return command(arguments, LedgerClient(_transport(arguments)))
-    except LedgerError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return exits.UNKNOWN
+    return command(arguments, LedgerClient(_transport(arguments)))
 
 
 def head(arguments: argparse.Namespace, client: LedgerClient) -> int:
@@ -149,8 +149,7 @@ def _words(body: dict[str, Any], *names: str) -> Iterator[str]:
 
 
 def _clean(value: object) -> str:
-    """Text for a terminal: what pods send may hold control characters."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    return clean(str(value))
 
 
 def _transport(arguments: argparse.Namespace) -> Transport:
@@ -163,8 +162,6 @@ def _transport(arguments: argparse.Namespace) -> Transport:
             account=account,
             audience=arguments.audience,
         )
-    if not arguments.token_file:
-        raise LedgerError("--url needs --token-file: a token of the ledger's audience")
     try:
         return DirectTransport(arguments.url, arguments.token_file.read_text().strip())
     except OSError as error:
@@ -183,7 +180,7 @@ def _parser(prog: str) -> Parser:
     _filters(_command(commands, "events", "print lineage events", events), "after", "limit")
     following = _command(commands, "follow", "print entries as they come", follow)
     _filters(following, "kind")
-    following.add_argument("--after", type=_number, metavar="SEQ", help="begin behind this entry (default: the newest)")
+    following.add_argument("--after", type=_NUMBER, metavar="SEQ", help="begin behind this entry (default: the newest)")
     checking = _command(commands, "check", "hash all entries again and compare with the head", check)
     checking.add_argument(
         "--head", type=_kept, metavar="SIZE:ROOT", help="a head that was kept earlier, such as 12:sha256:…"
@@ -214,15 +211,9 @@ def _filters(parser: Parser, *names: str) -> None:
     if "kind" in names:
         parser.add_argument("--kind", default="", choices=["verdict", "run", "admission", "lineage"], help="only these")
     if "after" in names:
-        parser.add_argument("--after", type=_number, default=0, metavar="SEQ", help="begin behind this entry")
+        parser.add_argument("--after", type=_NUMBER, default=0, metavar="SEQ", help="begin behind this entry")
     if "limit" in names:
-        parser.add_argument("--limit", type=_number, default=100, metavar="N", help="at most so many; 0 is all (100)")
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
+        parser.add_argument("--limit", type=_NUMBER, default=100, metavar="N", help="at most so many; 0 is all (100)")
 
 
 def _kept(text: str) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from typing import cast
 
 from lineward import __version__
 from lineward.cli import exits
+from lineward.cli.exits import UsageError
 from lineward.domain.errors import LinewardError
 from lineward.domain.reasons import Reason
 
@@ -44,7 +45,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
-    except Exception as error:  # noqa: BLE001 - the last place that can give it its exit code
+    except (UsageError, Exception) as error:  # noqa: BLE001 - the last place that can give it its exit code
         from lineward.cli import failure  # noqa: PLC0415 - start-up is not to pay for it
 
         return failure.report(error, argv, prog, debug=debug)
@@ -74,8 +75,9 @@ def dispatch(argv: Sequence[str], prog: str) -> int:
         print(f"lineward {__version__}")
         return exits.OK
     if argv[0] not in COMMANDS:
-        print(f"{prog}: unknown command {argv[0]!r}\n\n{_usage(prog)}", file=sys.stderr)
-        return exits.USAGE
+        problem = f"unknown command {argv[0]!r}"
+        print(f"{prog}: {problem}\n\n{_usage(prog)}", file=sys.stderr)
+        raise UsageError(problem)
     gc.disable()  # what is imported stays, so looking through it is time lost
     module = importlib.import_module(COMMANDS[argv[0]][0])
     gc.freeze()

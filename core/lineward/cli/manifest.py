@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from collections.abc import Callable, Sequence
 
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, positive_argument, size_argument
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, chunk_argument, number_argument, workers_argument
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
+
+_COUNT = number_argument(0, 2**63 - 1)
+_POSITIVE = number_argument(1, 2**63 - 1)
 
 
 def run(argv: Sequence[str], prog: str) -> int:
@@ -54,9 +58,7 @@ def _command(parser: Parser, name: str, module: str) -> None:
 def _tree_arguments(parser: Parser) -> None:
     parser.add_argument("folder", metavar="DIR")
     _parameter_arguments(parser)
-    parser.add_argument(
-        "--workers", type=positive_argument, metavar="N", help="threads (default: what the CPU quota allows)"
-    )
+    parser.add_argument("--workers", type=workers_argument, metavar="N", help="threads (default: by the CPU quota)")
     parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
 
 
@@ -64,7 +66,7 @@ def _parameter_arguments(parser: Parser) -> None:
     parser.add_argument("--profile", choices=[str(p) for p in Profile], help="what counts (default: portable)")
     parser.add_argument(
         "--chunk-size",
-        type=size_argument,
+        type=chunk_argument,
         metavar="SIZE",
         help=f"power of two; files above it are hashed in parts (default: {DEFAULT_CHUNK_BYTES // 1024**2}MiB)",
     )
@@ -86,9 +88,9 @@ def _verify(parser: Parser) -> None:
         "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
     )
     _recall_arguments(parser).add_argument(
-        "--sample", type=positive_argument, metavar="N", help="read only N random files: a quick look, never a verdict"
+        "--sample", type=_POSITIVE, metavar="N", help="read only N random files: a quick look, never a verdict"
     )
-    parser.add_argument("--max-names", type=_count, default=20, metavar="N", help="list the first N (default: 20)")
+    parser.add_argument("--max-names", type=_COUNT, default=20, metavar="N", help="list the first N (default: 20)")
 
 
 def _recall_arguments(parser: Parser) -> argparse._MutuallyExclusiveGroup:
@@ -104,25 +106,27 @@ def _merge(parser: Parser) -> None:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    return _count(number), positive_argument(count)
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no part I/N, such as 0/4 for the first of 4")
+    return int(found[1]), int(found[2])
 
 
 def _show(parser: Parser) -> None:
     parser.add_argument("manifest", metavar="FILE")
-    parser.add_argument("--entries", action="store_true", help="list the entries; with -o json one object a line")
+    parser.add_argument("--entries", action="store_true", help="list the entries; with -o json an array, one a line")
 
 
 def _diff(parser: Parser) -> None:
     parser.add_argument("before", metavar="OLD")
     parser.add_argument("after", metavar="NEW")
-    parser.add_argument("--max-names", type=_count, default=1000, metavar="N", help="list the first N (default: 1000)")
+    parser.add_argument("--max-names", type=_COUNT, default=1000, metavar="N", help="list the first N (default: 1000)")
 
 
 def _prove(parser: Parser) -> None:
     parser.add_argument("manifest", metavar="FILE")
     parser.add_argument("path", metavar="PATH", help="a file, or a folder with everything below it")
-    parser.add_argument("--out", metavar="FILE", help="where to write the proof (default: standard output)")
+    parser.add_argument("--out", metavar="FILE", help="where to write the proof, in JSON (default: standard output)")
 
 
 def _check(parser: Parser) -> None:
@@ -138,9 +142,3 @@ def _digest(text: str) -> Digest:
         return Digest.parse(text)
     except InvalidInputError as error:
         raise argparse.ArgumentTypeError(error.message) from error
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count")
-    return int(text)

@@ -36,9 +36,12 @@ def merge(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Check a manifest and print its summary, or its entries."""
     with opened(arguments.manifest) as reader:
-        for page in reader.pages():
-            if arguments.entries:
-                sys.stdout.writelines(_line(entry, arguments.output) for entry in decode_all(page.body))
+        lines = (
+            _line(entry, arguments.output)
+            for page in reader.pages()
+            for entry in (decode_all(page.body) if arguments.entries else ())
+        )
+        _write(lines, arguments.output if arguments.entries else "table")
     if reader.summary and not arguments.entries:
         terminal.show(summary_value(reader.summary), summary_rows(reader.summary), arguments.output)
     return exits.OK
@@ -82,13 +85,25 @@ def opened(path: str) -> Iterator[ManifestReader]:
         yield ManifestReader(file)
 
 
+def _write(lines: Iterator[str], fmt: str) -> None:
+    """Write as the lines come; in JSON, which is YAML too, as an array that is closed only if all was well."""
+    if fmt == "table":
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        return
+    before = "[\n"
+    for line in lines:
+        sys.stdout.write(before + line)
+        before = ",\n"
+    sys.stdout.write("\n]\n")
+
+
 def _line(entry: Entry, fmt: str) -> str:
     content = printable(entry.content) if entry.kind is Kind.SYMLINK else entry.content.hex()
     path = printable(entry.path)
     if fmt == "table":
         arrow = f" -> {content}" if entry.kind is Kind.SYMLINK else ""
         digest = content if entry.is_file else "-" * 64
-        return f"{entry.kind.value}  {digest}  {entry.size:>14}  {path}{arrow}\n"
+        return f"{entry.kind.value}  {digest}  {entry.size:>14}  {path}{arrow}"
     value = {"kind": entry.kind.word, "path": path, "size": entry.size}
     value |= {"target": content} if entry.kind is Kind.SYMLINK else {"digest": f"sha256:{content}"} if content else {}
-    return json.dumps(value) + "\n"
+    return json.dumps(value)

@@ -30,11 +30,15 @@ def prove(arguments: argparse.Namespace) -> int:
             proof = prove_path(manifest, os.fsencode(arguments.path.rstrip("/")))
     except OSError as error:
         raise InvalidInputError(Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}") from error
-    if arguments.out:
-        with replacing(Path(arguments.out)) as file:
-            file.write(proof.encode().encode())
-    else:
-        sys.stdout.write(proof.encode())
+    text = proof.encode()
+    if not arguments.out:
+        sys.stdout.write(text)
+        return exits.OK
+    with replacing(Path(arguments.out)) as file:
+        file.write(text.encode())
+    value = {"path": arguments.path, "proof": arguments.out, "bytes": len(text.encode())}
+    rows = [("path", arguments.path), ("proof", f"{arguments.out} ({terminal.size_text(len(text.encode()))})")]
+    terminal.show(value, rows, arguments.output)
     return exits.OK
 
 

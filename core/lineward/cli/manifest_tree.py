@@ -234,11 +234,7 @@ def _parameters(arguments: argparse.Namespace, signed: Summary | None = None) ->
     base = signed.parameters if signed else Parameters()
     profile = Profile(arguments.profile) if arguments.profile else base.profile
     chunk_bytes = arguments.chunk_size or (base.chunk_bytes if signed else DEFAULT_CHUNK_BYTES)
-    try:
-        return Parameters(profile, chunk_bytes)
-    except InvalidInputError as error:
-        arguments.parser.error(error.message)
-        raise
+    return Parameters(profile, chunk_bytes)
 
 
 @contextlib.contextmanager

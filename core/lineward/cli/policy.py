@@ -9,9 +9,8 @@ from typing import Any
 from lineward.adapters import sources
 from lineward.adapters.sources import Inputs
 from lineward.cli import exits, report
-from lineward.cli.report import Judge
 from lineward.cli.terminal import FORMATS, Parser, show
-from lineward.cli.verify import read_rules, rule_arguments
+from lineward.cli.verify import judge_all, read_rules, read_target, rule_arguments
 from lineward.domain.policy import Authority, Policy
 from lineward.domain.reasons import Reason
 
@@ -23,30 +22,28 @@ def run(argv: Sequence[str], prog: str) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     check = commands.add_parser("check", help="read policies and say what they ask for")
-    check.add_argument("policies", nargs="+", metavar="POLICY")
-    check.add_argument("-o", "--output", choices=FORMATS, default="table")
+    check.add_argument("policies", nargs="+", metavar="POLICY", help="file with ProvenancePolicies")
+    check.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
     check.set_defaults(against=None)
     test = commands.add_parser("test", help="judge DatasetVersions and bundles by a policy")
-    test.add_argument("policies", nargs="+", metavar="POLICY")
-    test.add_argument("--against", nargs="+", required=True, metavar="FILE", help="DatasetVersions or bundles")
+    test.add_argument("policies", nargs="+", metavar="POLICY", help="file with ProvenancePolicies; all must be met")
+    against = "DatasetVersions, bundles or OMS signatures"
+    test.add_argument("--against", nargs="+", required=True, metavar="FILE", help=against)
     rule_arguments(test)
     arguments = parser.parse_args(argv)
     inputs = Inputs()
     for path in arguments.policies:
         sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
     if arguments.against is None:
-        for policy in inputs.policies:
-            show(_value(policy), _rows(policy), arguments.output)
+        rows = [row for policy in inputs.policies for row in _rows(policy)]
+        show({"policies": [_value(policy) for policy in inputs.policies]}, rows, arguments.output)
         return exits.OK
     read_rules(arguments, inputs)
     if not inputs.trust_roots:
         test.error("which keys are believed? give --trust-root FILE")
-    for path in arguments.against:
-        sources.read_target(Path(path), inputs)
-    judge = Judge(inputs, arguments.at)
-    reports = [judge.version(dataset) for dataset in inputs.datasets]
-    reports += [judge.bundle(name, raw)[0] for name, raw in inputs.bundles]
-    return report.conclude(reports, arguments.output)
+    unread = [each for path in arguments.against for each in read_target(Path(path), inputs)]
+    judged = judge_all(inputs, arguments.at, folder=None)
+    return report.conclude([*(made for made, _ in judged), *unread], arguments.output)
 
 
 def _value(policy: Policy) -> dict[str, Any]:

@@ -33,9 +33,16 @@ class Report:
     message: str = ""
     steps: list[Step] = field(default_factory=list)
 
+    @classmethod
+    def untold(cls, subject: str, error: LinewardError) -> Report:
+        """The report on something that could not be looked at."""
+        made = cls(subject)
+        made.refuse(Verdict.UNKNOWN, error.reason, error.message)
+        return made
+
     def refuse(self, verdict: Verdict, reason: Reason, message: str) -> None:
-        """Take a worse verdict; the first refusal stays."""
-        if self.verdict is not Verdict.REFUSED:
+        """Take a worse verdict; the first of its kind stays."""
+        if self.verdict is Verdict.VERIFIED or (self.verdict, verdict) == (Verdict.UNKNOWN, Verdict.REFUSED):
             self.verdict, self.reason, self.message = verdict, reason, message
 
     def value(self) -> dict[str, Any]:
@@ -61,11 +68,16 @@ class Report:
         rows = [(_WORDS[step.outcome], _line(step)) for step in self.steps]
         rows.append((str(self.verdict).upper(), f"{self.subject}: {self.message}" if self.message else self.subject))
         if self.reason is not Reason.VERIFIED:
-            rows.append(("next step", f"{self.reason.next_step} ({self.reason.docs()})"))
+            step = _NEXT_STEPS.get(self.reason, self.reason.next_step)
+            rows.append(("next step", f"{step} ({self.reason.docs()})"))
         return rows
 
 
 _EXITS = {Verdict.REFUSED: exits.DIFFERS, Verdict.UNKNOWN: exits.UNKNOWN, Verdict.VERIFIED: exits.OK}
+_NEXT_STEPS = {Reason.EVIDENCE_PENDING: "give the bundle as a file, or put it inline, as admission needs it"}
+"""Where waiting, which helps in a cluster, does not help here."""
+_WHATEVER_IS_FETCHED = {Reason.RECALLED, Reason.NOT_ACTIVE, Reason.POLICY_INVALID}
+"""Reasons that no further attestation mends."""
 _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.NOT_APPLICABLE: "-"}
 
 
@@ -83,6 +95,11 @@ def conclude(reports: Sequence[Report], fmt: str) -> int:
     return _EXITS[worst]
 
 
+def _pending(evidence: Sequence[Evidence | Refusal]) -> Refusal | None:
+    refusals = (item for item in evidence if isinstance(item, Refusal))
+    return next((item for item in refusals if item.reason is Reason.EVIDENCE_PENDING), None)
+
+
 class Judge:
     """Judges DatasetVersions by all given policies; each bundle is verified once per trust root."""
 
@@ -92,18 +109,25 @@ class Judge:
         self._seen: dict[tuple[bytes, Digest], Evidence | Refusal] = {}
 
     def version(self, dataset: DatasetVersion) -> Report:
-        """Judge a DatasetVersion. Raises InvalidInputError(TrustRootMissing)."""
+        """Judge a DatasetVersion; unknown where a trust root is missing, or evidence that may count is not at hand."""
         report = Report(f"{dataset.dataset} {dataset.version}")
         shown: set[Digest] = set()
         for policy in self._inputs.policies:
-            root = self._inputs.trust_root_of(policy)
+            try:
+                root = self._inputs.trust_root_of(policy)
+            except LinewardError as error:
+                report.refuse(Verdict.UNKNOWN, error.reason, error.message)
+                continue
             evidence = [self._evidence(attestation, root) for attestation in dataset.attestations]
             if root.digest not in shown:
                 report.steps += explain.signature_steps(evidence)
                 shown.add(root.digest)
             report.steps += explain.policy_steps(dataset, evidence, policy, self._inputs.recalls, self._now)
             judged = judge(dataset, evidence, policy, self._inputs.recalls, self._now)
-            if judged.verdict is not Verdict.VERIFIED:
+            pending = _pending(evidence)
+            if judged.verdict is Verdict.REFUSED and pending and judged.reason not in _WHATEVER_IS_FETCHED:
+                report.refuse(Verdict.UNKNOWN, pending.reason, f"policy {policy.name}: {pending.message}")
+            elif judged.verdict is not Verdict.VERIFIED:
                 report.refuse(judged.verdict, judged.reason, f"policy {policy.name}: {judged.message}")
             elif report.verdict is Verdict.VERIFIED:
                 report.message = judged.message

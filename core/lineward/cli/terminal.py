@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from lineward.adapters.files_engine import Progress
-from lineward.cli import exits
+from lineward.adapters.files_limits import MAX_WORKERS
+from lineward.cli.exits import UsageError
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.manifest import Parameters
+
+if TYPE_CHECKING:
+    from lineward.adapters.files_engine import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 FORMATS = ("table", "json", "yaml")
@@ -16,12 +21,35 @@ PROGRESS = ("auto", "bar", "json", "none")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that leaves with the usage exit code of every command."""
+    """An argument parser that leaves with the usage exit code of every command, and takes no half option names."""
+
+    def __init__(self, prog: str | None = None, **settings: Any) -> None:
+        super().__init__(prog, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message; leave with 64."""
+        """Print the usage and the message. Raises UsageError, which leaves with 64."""
         self.print_usage(sys.stderr)
-        self.exit(exits.USAGE, f"{self.prog}: {message}\n")
+        print(f"{self.prog}: {clean(message)}", file=sys.stderr)
+        raise UsageError(message)
+
+
+def clean(text: str) -> str:
+    """Text for a terminal: what others wrote may hold control characters; bytes that are no text, streams escape."""
+    return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else "?" for c in text)
+
+
+def number_argument(low: int, high: int) -> Callable[[str], int]:
+    """A reader for arguments that are whole numbers from `low` to `high`; it raises argparse.ArgumentTypeError."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {low} to {high}")
+        return int(text)
+
+    return number
+
+
+workers_argument = number_argument(1, MAX_WORKERS)
 
 
 def size_text(size: float) -> str:
@@ -47,11 +75,12 @@ def size_argument(text: str) -> int:
     return int(number) * factor
 
 
-def positive_argument(text: str) -> int:
-    """A whole number from 1 for arguments. Raises argparse.ArgumentTypeError."""
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
+def chunk_argument(text: str) -> int:
+    """A size that chunks may have. Raises argparse.ArgumentTypeError."""
+    try:
+        return Parameters(chunk_bytes=size_argument(text)).chunk_bytes
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def duration_text(seconds: float) -> str:
@@ -120,4 +149,4 @@ def show(value: Mapping[str, Any], rows: Sequence[tuple[str, str]], fmt: str, st
         yaml.safe_dump(dict(value), stream, sort_keys=False)
     else:
         width = max(len(name) for name, _ in rows)
-        stream.writelines(f"{name:<{width}}  {text}\n" for name, text in rows)
+        stream.writelines(f"{name:<{width}}  {clean(text)}\n" for name, text in rows)

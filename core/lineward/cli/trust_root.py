@@ -20,12 +20,15 @@ from lineward.adapters.library import root_json
 from lineward.adapters.signing import chain, temporary_cache
 from lineward.cli import exits
 from lineward.cli.output import replacing
-from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.cli.terminal import FORMATS, Parser, number_argument, show
 from lineward.domain.draft import API_VERSION
 from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import TrustRoot
 from lineward.domain.reasons import Reason
 from lineward.domain.trustwindow import Window, warnings
+
+MAX_DAYS = 36_500
+"""A century; the calendar of `datetime` ends, and no key is meant for longer."""
 
 
 def run(argv: Sequence[str], prog: str) -> int:
@@ -35,10 +38,11 @@ def run(argv: Sequence[str], prog: str) -> int:
     for name, text, command in (("show", "list keys and authorities", _show), ("check", "warn of expiry", _check)):
         made = commands.add_parser(name, help=text)
         made.add_argument("file", metavar="FILE", help="TrustRoot, trusted_root.json, trust config or PEM public key")
-        made.add_argument("-o", "--output", choices=FORMATS, default="table")
+        made.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
         made.set_defaults(command=command)
         if command is _check:
-            made.add_argument("--days", type=int, default=30, help="warn this long before (default: 30)")
+            days = number_argument(0, MAX_DAYS)
+            made.add_argument("--days", type=days, default=30, metavar="N", help="warn this long before (default: 30)")
     fetch = commands.add_parser("fetch", help="fetch a trusted root by TUF, and write a TrustRoot")
     fetch.add_argument("--staging", action="store_true", help="of Sigstore's staging instance")
     fetch.add_argument("--url", help="of a private TUF repository; needs --root")
@@ -55,14 +59,14 @@ def run(argv: Sequence[str], prog: str) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    values: list[dict[str, Any]] = []
+    rows: list[tuple[str, str]] = []
     for root in sources.read_trust_root(Path(arguments.file)):
         found = windows(root)
-        value = {
-            "name": _name(root, arguments),
-            "digest": str(root.digest),
-            "keys": [_value(window) for window in found],
-        }
-        show(value, [("trust root", _name(root, arguments)), *_rows(root, found)], arguments.output)
+        name = _name(root, arguments)
+        values.append({"name": name, "digest": str(root.digest), "keys": [_value(window) for window in found]})
+        rows += [("trust root", name), *_rows(root, found)]
+    show({"trustRoots": values}, rows, arguments.output)
     return exits.OK
 
 
@@ -72,14 +76,15 @@ def _name(root: TrustRoot, arguments: argparse.Namespace) -> str:
 
 def _check(arguments: argparse.Namespace) -> int:
     now, within = datetime.now(UTC), timedelta(days=arguments.days)
-    code = exits.OK
-    for root in sources.read_trust_root(Path(arguments.file)):
-        said = warnings(windows(root), now, within)
-        rows = [("warning", text) for text in said] or [("good", f"nothing ends within {arguments.days} days")]
-        name = _name(root, arguments)
-        show({"name": name, "warnings": said}, [("trust root", name), *rows], arguments.output)
-        code = exits.DIFFERS if said else code
-    return code
+    roots = sources.read_trust_root(Path(arguments.file))
+    said = [(_name(root, arguments), warnings(windows(root), now, within)) for root in roots]
+    rows: list[tuple[str, str]] = []
+    for name, texts in said:
+        rows.append(("trust root", name))
+        rows += [("warning", text) for text in texts] or [("good", f"nothing ends within {arguments.days} days")]
+    value = {"trustRoots": [{"name": name, "warnings": texts} for name, texts in said]}
+    show(value, rows, arguments.output)
+    return exits.DIFFERS if any(texts for _, texts in said) else exits.OK
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from lineward.adapters.files import Outcome, verify_tree
 from lineward.adapters.sources import Inputs
 from lineward.cli import oms, report
 from lineward.cli.report import Judge, Report
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, positive_argument, progress_to
+from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, progress_to, workers_argument
 from lineward.domain import explain, fields, policy
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError
@@ -26,25 +26,41 @@ _EPILOG = """\
 TARGET is any of: the folder with the data, a DatasetVersion file, a bundle, an OMS signature, or with --cluster
 dsv/NAME. With a folder its bytes are hashed and compared; without, only the evidence is judged.
 A signature counts only if you say whose: by --policy, --cluster, or --issuer with --subject.
-Nothing uses the network but --cluster. Exit codes: 0 verified, 1 refused or different, 2 could not tell, 64 usage."""
+Nothing uses the network but --cluster. Every TARGET is reported, whatever is wrong with another.
+Exit codes: 0 all verified, 1 one refused or different, 2 none refused but one could not be told, 64 usage."""
 
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Verify; exit codes as in the epilog."""
     parser = _parser(prog)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     inputs = Inputs()
-    folder = _targets(arguments, parser, inputs)
+    folder, unread = _targets(arguments, parser, inputs)
     _rules(arguments, parser, inputs)
-    judge = Judge(inputs, arguments.at)
-    signatures = [bundle for bundle in inputs.bundles if oms.is_signature(bundle[1])]
-    judged: list[tuple[Report, DatasetVersion | None]] = [(judge.version(each), each) for each in inputs.datasets]
-    judged += [judge.bundle(*bundle) for bundle in inputs.bundles if bundle not in signatures]
+    judged = judge_all(inputs, arguments.at, folder)
     for made, version in judged:
         if folder is not None and version is not None:
             _compare(made, folder, version, arguments)
-    reports = [oms.report(name, raw, folder, inputs, arguments.at) for name, raw in signatures]
-    return report.conclude([*reports, *(made for made, _ in judged)], arguments.output)
+    return report.conclude([*(made for made, _ in judged), *unread], arguments.output)
+
+
+def read_target(path: Path, inputs: Inputs) -> list[Report]:
+    """Read a target; one that cannot be read has its report, and does not keep the others from theirs."""
+    try:
+        sources.read_target(path, inputs)
+    except InvalidInputError as error:
+        return [Report.untold(str(path), error)]
+    return []
+
+
+def judge_all(inputs: Inputs, now: datetime, folder: Path | None) -> list[tuple[Report, DatasetVersion | None]]:
+    """Judge all that was read, each with the DatasetVersion, if any, that a folder is yet to be compared with."""
+    judge = Judge(inputs, now)
+    judged: list[tuple[Report, DatasetVersion | None]] = [(judge.version(each), each) for each in inputs.datasets]
+    for name, raw in inputs.bundles:
+        signature = oms.is_signature(raw)
+        judged.append((oms.report(name, raw, folder, inputs, now), None) if signature else judge.bundle(name, raw))
+    return judged
 
 
 def _parser(prog: str) -> Parser:
@@ -55,7 +71,7 @@ def _parser(prog: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("targets", nargs="+", metavar="TARGET")
+    add("targets", nargs="+", metavar="TARGET", help="what to verify, see below")
     rule_arguments(parser)
     add("--policy", action="append", default=[], metavar="FILE", help="ProvenancePolicy; all must be met")
     add("--issuer", help="in place of a policy: who issued the signer's identity")
@@ -64,8 +80,8 @@ def _parser(prog: str) -> Parser:
     add("--context", help="of the kubeconfig (default: the current one)")
     add("--namespace", "-n", help="with --cluster: whose policies apply (default: the DatasetVersion's)")
     add("--manifest", metavar="FILE", help="names what differs (default: NAME.lwm beside the DatasetVersion)")
-    add("--workers", type=positive_argument, metavar="N", help="threads (default: what the CPU quota allows)")
-    add("--progress", choices=PROGRESS, default="auto")
+    add("--workers", type=workers_argument, metavar="N", help="hashing threads (default: what the CPU quota allows)")
+    add("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
     return parser
 
 
@@ -75,7 +91,7 @@ def rule_arguments(parser: Parser) -> None:
     add("--trust-root", action="append", default=[], metavar="FILE", help="TrustRoot, trusted_root.json, or PEM key")
     add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
     add("--at", type=_moment, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
-    add("-o", "--output", choices=FORMATS, default="table")
+    add("-o", "--output", choices=FORMATS, default="table", help="format of the result")
 
 
 def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
@@ -86,8 +102,9 @@ def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
         sources.read_objects(Path(path), inputs, "DatasetRecall", Reason.REQUEST_INVALID)
 
 
-def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> Path | None:
+def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> tuple[Path | None, list[Report]]:
     folder: Path | None = None
+    unread: list[Report] = []
     for target in arguments.targets:
         path = Path(target)
         if path.is_dir():
@@ -97,12 +114,12 @@ def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> P
         elif target.startswith("dsv/") and arguments.cluster:
             _from_cluster(target.removeprefix("dsv/"), arguments, parser, inputs)
         else:
-            sources.read_target(path, inputs)
+            unread += read_target(path, inputs)
             beside = path.with_suffix(".lwm")
             arguments.manifest = arguments.manifest or (str(beside) if beside.is_file() else None)
-    if not inputs.datasets and not inputs.bundles:
+    if not inputs.datasets and not inputs.bundles and not unread:
         parser.error("a folder alone says nothing: give its DatasetVersion, bundle or OMS signature too")
-    return folder
+    return folder, unread
 
 
 def _from_cluster(name: str, arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> None:
@@ -161,9 +178,13 @@ def _moment(text: str) -> datetime:
 
 def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: argparse.Namespace) -> None:
     """Hash the folder and add what was found to the report."""
-    integrity = version.integrity
+    integrity, name = version.integrity, f"bytes of {folder}"
     with contextlib.ExitStack() as stack:
-        manifest = stack.enter_context(Path(arguments.manifest).open("rb")) if arguments.manifest else None
+        try:
+            manifest = stack.enter_context(Path(arguments.manifest).open("rb")) if arguments.manifest else None
+        except OSError as error:
+            made.refuse(Verdict.UNKNOWN, Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}")
+            return
         found = verify_tree(
             folder,
             integrity.root,
@@ -174,7 +195,6 @@ def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: arg
             workers=arguments.workers,
         )
     end_progress(arguments.progress)
-    name = f"bytes of {folder}"
     if found.outcome is Outcome.EQUAL:
         made.steps.append(Step(name, explain.Outcome.PASSED, f"{found.files} files, root {integrity.root}"))
         return

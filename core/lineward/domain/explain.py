@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a verification, ready for people; `reason` is there where it was refused."""
+    """One step of a verification, ready for people; `reason` is there where it was refused, or could not be told."""
 
     name: str
     outcome: Outcome
@@ -42,7 +42,8 @@ def signature_steps(evidence: Sequence[Evidence | Refusal]) -> list[Step]:
 
 def _signature(name: str, item: Evidence | Refusal) -> Step:
     if isinstance(item, Refusal):
-        return Step(name, Outcome.REFUSED, item.message, item.reason)
+        pending = item.reason is Reason.EVIDENCE_PENDING
+        return Step(name, Outcome.NOT_APPLICABLE if pending else Outcome.REFUSED, item.message, item.reason)
     when = f"{item.signed_at:%Y-%m-%dT%H:%M:%SZ}" if item.signed_at else "an unknown time"
     return Step(name, Outcome.PASSED, f"{item.signer} at {when}")
 

@@ -25,6 +25,8 @@ def parse(raw: bytes | str, *, cap: int, what: str, reason: Reason = Reason.EVID
         raise InvalidInputError(Reason.EVIDENCE_TOO_LARGE, f"{what} has {len(raw)} bytes; at most {cap} are read")
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a byte order mark, which JSON has none of (RFC 8259 section 8.1)")
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(reason, f"{what} is not strict JSON: {error}"[:300]) from error

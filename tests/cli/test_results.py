@@ -1,0 +1,284 @@
+"""However a command ends: the exit code says what happened, and JSON on stdout is one document."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from tests.cli.conftest import Command
+from tests.unit.evidence.samples import POLICY, changed
+
+from lineward.adapters.sources import Inputs
+from lineward.cli import main, verify
+
+WHAT = ["--dataset", "credit", "--version", "1.0.0", "--namespace", "ml", "--pvc", "credit"]
+NAME = "credit-1.0.0"
+Run = Any
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `lineward ... -o json` as the shell does; returns exit code and the one document of stdout."""
+
+    def call(*arguments: str | Path) -> tuple[int, Any]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["lineward", *map(str, arguments), "-o", "json"])
+        monkeypatch.setattr("signal.signal", lambda *_: None)
+        code = main.main()
+        return code, json.loads(capsys.readouterr().out)
+
+    return call
+
+
+@pytest.fixture
+def signed(lineward: Command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what attest wrote, signed by the key k.pem, which trust.yml and k.pub believe; the current one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "k.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "k.pub").write_bytes(public)
+    keys = [{"name": "k", "pem": public.decode(), "notAfter": "2999-01-01T00:00:00Z"}]
+    (tmp_path / "trust.yml").write_text(yaml.safe_dump(trust_root("default", keys)))
+    policy = changed(POLICY, "spec/authorities", [{"name": "a", "key": {"name": "k"}}])
+    (tmp_path / "policy.yml").write_text(yaml.safe_dump(policy))
+    assert lineward("attest", data, *WHAT, "--key", tmp_path / "k.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    for file in (tmp_path / "o").iterdir():
+        file.rename(tmp_path / file.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def trust_root(name: str, keys: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "apiVersion": "lineward.dev/v1alpha1",
+        "kind": "TrustRoot",
+        "metadata": {"name": name},
+        "spec": {"keys": keys},
+    }
+
+
+def told(found: Any) -> list[tuple[str, str]]:
+    return [(each["verdict"], each["reason"]) for each in found["reports"]]
+
+
+def test_every_target_has_its_report_whatever_is_wrong_with_another(run: Run, signed: Path) -> None:
+    good = f"{NAME}.yaml"
+    Path("bad.sigstore").write_text(Path(f"{NAME}.sigstore").read_text().replace('"sig":"', '"sig":"AAAA', 1))
+    Path("odd.yaml").write_text(Path(good).read_text().replace("namespace: ml", "namespace: 7"))
+    code, found = run("verify", good, "bad.sigstore", "odd.yaml", "nowhere", "--trust-root", "k.pub")
+    assert (code, found["verdict"]) == (1, "Refused")
+    assert told(found) == [
+        ("Verified", "Verified"),
+        ("Refused", "WrongIdentity"),
+        ("Unknown", "DatasetInvalid"),
+        ("Unknown", "DatasetInvalid"),
+    ]
+    code, found = run("verify", "nowhere", good, "--trust-root", "k.pub")
+    assert (code, found["verdict"], told(found)[0]) == (2, "Unknown", ("Verified", "Verified"))
+    rules = ["--trust-root", "trust.yml", "--against"]
+    code, found = run("policy", "test", "policy.yml", *rules, good, "bad.sigstore", "nowhere", f"{NAME}.sig")
+    assert code == 1
+    assert [verdict for verdict, _ in told(found)] == ["Verified", "Refused", "Refused", "Unknown"]
+    assert told(found)[2][1] == "WrongPredicateType"
+
+
+def unfetched(**where: str) -> None:
+    dataset = yaml.safe_load(Path(f"{NAME}.yaml").read_text())
+    dataset["spec"]["attestations"] = [where]
+    Path("far.yaml").write_text(yaml.safe_dump(dataset))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"oci": "registry.example/x@sha256:" + "0" * 64},
+        {"url": "https://example.org/b.json", "sha256": "sha256:" + "0" * 64},
+    ],
+)
+def test_evidence_that_is_not_at_hand_cannot_be_told(
+    where: dict[str, str], run: Run, lineward: Command, signed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unfetched(**where)
+    code, found = run("verify", "far.yaml", "--trust-root", "k.pub")
+    assert (code, told(found)) == (2, [("Unknown", "EvidencePending")])
+    assert [step["outcome"] for step in found["reports"][0]["steps"]] == ["notApplicable"]
+    assert lineward("verify", "far.yaml", "--trust-root", "k.pub")[0] == 2
+    assert "few seconds" not in capsys.readouterr().out
+    recall = {"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": {"reason": "x", "dataset": "credit"}}
+    Path("recall.yml").write_text(yaml.safe_dump(recall))
+    given = ["--trust-root", "k.pub", "--recall", "recall.yml"]
+    assert told(run("verify", f"{NAME}.yaml", *given)[1]) == [("Refused", "Recalled")]
+    text = Path("far.yaml").read_text()
+    Path("far.yaml").write_text(text.replace("spec:\n", "spec:\n  lifecycle: {state: revoked}\n", 1))
+    assert told(run("verify", "far.yaml", "--trust-root", "k.pub")[1]) == [("Refused", "NotActive")]
+
+
+def test_a_missing_trust_root_or_manifest_is_unknown(run: Run, signed: Path, data: Path) -> None:
+    both = [trust_root(name, yaml.safe_load(Path("trust.yml").read_text())["spec"]["keys"]) for name in "ab"]
+    Path("trust.yml").write_text(yaml.safe_dump_all(both))
+    rules = ["--policy", "policy.yml", "--trust-root", "trust.yml"]
+    assert told(run("verify", f"{NAME}.yaml", *rules)[1]) == [("Unknown", "TrustRootMissing")]
+    code, found = run("verify", f"{NAME}.yaml", "--manifest", "nowhere", "--trust-root", "k.pub", data)
+    assert (code, told(found)) == (2, [("Unknown", "ManifestInvalid")])
+
+
+def test_errors_are_one_document_too(
+    run: Run, signed: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = f"{NAME}.yaml"
+    code, found = run("verify", good, "--trust-root", "nowhere")
+    assert (code, found["outcome"], found["reason"]) == (2, "unknown", "TrustRootInvalid")
+    for wrong in (["verify", good], ["verify", good, "--nonsense"], ["nonsense"], ["policy", "test"]):
+        code, found = run(*wrong)
+        assert (code, found["outcome"], found["reason"]) == (64, "usage", "Usage")
+    (data / "train.csv").write_text("x")
+    code, found = run("attest", data, "--add-signature", good, "--key", "k.pem")
+    assert (code, found["reason"]) == (1, "ContentDiffers")
+    monkeypatch.setattr(verify, "judge_all", lambda *_: 1 // 0)
+    code, found = run("verify", good, "--trust-root", "k.pub")
+    assert (code, found["reason"]) == (2, "InternalError")
+    monkeypatch.setattr(sys, "argv", ["lineward", "verify", "--", "-o", "json"])
+    capsys.readouterr()
+    assert (main.main(), capsys.readouterr().out) == (64, "")
+
+
+def test_no_cluster_and_no_ledger_are_one_document_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = str(tmp_path / "missing")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", missing)
+    code, found = run("audit")
+    assert (code, found["reason"]) == (2, "ClusterUnreachable")
+    (tmp_path / "token").write_text("t")
+    url = ["--url", "http://127.0.0.1:9"]
+    code, found = run("ledger", "head", *url, "--token-file", tmp_path / "token")
+    assert (code, found["reason"]) == (2, "LedgerUnavailable")
+    assert run("ledger", "head", *url)[0] == 64
+
+
+def test_several_policies_and_trust_roots_are_one_document(run: Run, signed: Path) -> None:
+    _, found = run("policy", "check", "policy.yml", "policy.yml")
+    assert len(found["policies"]) == 2
+    keys = yaml.safe_load(Path("trust.yml").read_text())["spec"]["keys"]
+    ended = [{**keys[0], "notAfter": "2020-01-01T00:00:00Z"}]
+    Path("trust.yml").write_text("---\n".join(json.dumps(trust_root("a", each)) + "\n" for each in (ended, keys)))
+    _, found = run("trust-root", "show", "trust.yml")
+    assert [len(root["keys"]) for root in found["trustRoots"]] == [1, 1]
+    code, found = run("trust-root", "check", "trust.yml")
+    assert (code, [bool(root["warnings"]) for root in found["trustRoots"]]) == (1, [True, False])
+
+
+def test_entries_and_proofs_are_one_document(
+    run: Run, signed: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = run("manifest", "show", f"{NAME}.lwm", "--entries")
+    assert [entry["path"] for entry in found] == ["part/test.csv", "train.csv"]
+    capsys.readouterr()
+    lineward("manifest", "show", f"{NAME}.lwm", "--entries", "-o", "yaml")
+    assert yaml.safe_load(capsys.readouterr().out) == found
+    assert run("manifest", "prove", f"{NAME}.lwm", "part")[1]["root"].startswith("sha256:")
+    assert run("manifest", "prove", f"{NAME}.lwm", "part", "--out", "p.json")[1]["proof"] == "p.json"
+    Path("cut.lwm").write_bytes(Path(f"{NAME}.lwm").read_bytes()[:-1])
+    with pytest.raises(json.JSONDecodeError):
+        run("manifest", "show", "cut.lwm", "--entries")
+
+
+def test_a_bundle_is_known_wherever_its_media_type_stands(run: Run, signed: Path) -> None:
+    bundle = json.loads(Path(f"{NAME}.sigstore").read_text())
+    last = {name: bundle[name] for name in sorted(bundle, key=lambda name: name == "mediaType")}
+    text = json.dumps(last, indent=600)
+    assert text.index("mediaType") > 4096
+    Path("last.json").write_text(text)
+    assert told(run("verify", "last.json", "--trust-root", "k.pub")[1]) == [("Verified", "Verified")]
+
+
+@pytest.mark.parametrize("broken", ["bom", "cut", "twice"])
+def test_a_broken_bundle_is_refused_and_says_why(broken: str, run: Run, signed: Path) -> None:
+    raw = Path(f"{NAME}.sigstore").read_bytes()
+    made = {
+        "bom": (codecs.BOM_UTF8 + raw, "byte order mark"),
+        "cut": (raw[:-9], "not strict JSON"),
+        "twice": (b'{"mediaType":"x",' + raw.lstrip()[1:], "duplicate key"),
+    }
+    Path("b.json").write_bytes(made[broken][0])
+    code, found = run("verify", "b.json", "--trust-root", "k.pub")
+    assert (code, told(found)) == (1, [("Refused", "EvidenceInvalid")])
+    assert made[broken][1] in found["reports"][0]["message"]
+
+
+def test_a_dataset_version_that_holds_a_bundle_is_no_bundle(signed: Path) -> None:
+    obj = yaml.safe_load(Path(f"{NAME}.yaml").read_text())
+    inputs = Inputs()
+    for text in (json.dumps(obj), "{apiVersion: x}\n---\n" + json.dumps(obj), yaml.safe_dump(obj)):
+        Path("d").write_text(text)
+        assert verify.read_target(Path("d"), inputs) == []
+    assert (len(inputs.datasets), len(inputs.bundles)) == (3, 0)
+
+
+def test_a_trust_root_in_broken_json_says_so(run: Run, signed: Path) -> None:
+    for text, word in (
+        ('{"mediaType": "x", "mediaType": "y"}', "duplicate key"),
+        ('\ufeff{"mediaType": "x"}', "byte order"),
+    ):
+        Path("t.json").write_text(text)
+        code, found = run("trust-root", "show", "t.json")
+        assert (code, found["reason"]) == (2, "TrustRootInvalid")
+        assert word in found["message"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["manifest", "create", "data", "--workers", "999999999999999"],
+        ["manifest", "verify", "data", "--manifest", "m", "--workers", "1025"],
+        ["manifest", "verify", "data", "--manifest", "m", "--workers", "0"],
+        ["manifest", "verify", "data", "--manifest", "m", "--workers", "-1"],
+        ["manifest", "verify", "data", "--manifest", "m", "--sample", "0"],
+        ["manifest", "verify", "data", "--manifest", "m", "--sample", "0.5"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "4/4"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "0/0"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "1"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "half"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "0/99999"],
+        ["manifest", "create", "data", "--out", "m", "--shard", "0/99999999999999999999"],
+        ["manifest", "create", "data", "--chunk-size", "0"],
+        ["manifest", "create", "data", "--chunk-size", "3"],
+        ["manifest", "create", "data", "--chunk-size", "99999999999999999PiB"],
+        ["attest", "data", *WHAT, "--workers", "0"],
+        ["attest", "data", *WHAT, "--chunk-size", "3"],
+        ["verify", "data", "x", "--workers", "-1"],
+        ["verify", "data", "x", "--at", "yesterday"],
+        ["trust-root", "check", "x", "--days", "99999999"],
+        ["trust-root", "check", "x", "--days", "-1"],
+        ["ledger", "entries", "--limit", "9" * 30],
+        ["ledger", "check", "--head", "1:abc"],
+    ],
+    ids=lambda wrong: " ".join(wrong)[-40:],
+)
+def test_arguments_that_cannot_be_meant_are_usage_errors(
+    wrong: list[str], run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    code, found = run(*wrong)
+    assert (code, found["reason"]) == (64, "Usage")
+    assert "invalid" not in found["message"]
+
+
+def test_options_are_never_guessed_from_their_beginning(run: Run, data: Path) -> None:
+    assert run("manifest", "create", data, "--work", "1")[0] == 64
+
+
+def test_a_terminal_gets_no_control_characters(
+    lineward: Command, signed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert lineward("verify", "no\x1b[2Jwhere", "--trust-root", "k.pub")[0] == 2
+    out = capsys.readouterr().out
+    assert "no?[2Jwhere" in out
