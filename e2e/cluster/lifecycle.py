@@ -85,6 +85,11 @@ def parts(layout: Layout) -> set[str]:
     return {"etcd", "apiserver", "controller-manager", "scheduler"} | of_nodes
 
 
+def owns(layout: Layout) -> bool:
+    """Whether the cluster that is on this machine, or what is left of one, is this layout's."""
+    return layout.owner.exists() and Path(layout.owner.read_text()) == layout.state
+
+
 def down(layout: Layout, progress: Progress) -> list[str]:
     """Take the cluster away; returns what could not be removed."""
     if os.geteuid() != 0:

@@ -94,9 +94,10 @@ def sigstore(task: Task, starting: Starting, target: Target) -> Stack:
 
 
 def stop(part: Part) -> None:
-    """Stop what was started; harmless when it does not run any more."""
+    """Stop what was started; harmless when it does not run, as after a start that was refused."""
     if part == "cluster":
-        lifecycle.down(Layout(), Progress())
+        if lifecycle.owns(Layout()):
+            lifecycle.down(Layout(), Progress())
     else:
         Stack.default().down()
 

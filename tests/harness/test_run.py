@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from e2e.cluster import lifecycle
+from e2e.cluster.layout import Layout
 from e2e.support import groups, setup
 from e2e.support.run import Run
 
@@ -16,6 +18,21 @@ def test_every_grouped_module_exists() -> None:
 def test_a_module_that_is_not_listed_shares_the_release() -> None:
     assert groups.group("e2e/test_new.py::test_it[a::b]") == groups.RELEASE
     assert groups.group("e2e/test_crds.py::test_it[e2e/test_gate.py::x]") == groups.group("e2e/test_operator_killed.py")
+
+
+def test_a_cluster_of_somebody_else_is_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[Layout] = []
+    monkeypatch.setattr(lifecycle, "down", lambda layout, _progress: stopped.append(layout))
+    layout = Layout(state=tmp_path / "ours", run=tmp_path / "run")
+    monkeypatch.setattr(setup, "Layout", lambda: layout)
+    setup.stop("cluster")
+    layout.run.mkdir()
+    layout.owner.write_text(str(tmp_path / "theirs"))
+    setup.stop("cluster")
+    assert stopped == []
+    layout.owner.write_text(str(layout.state))
+    setup.stop("cluster")
+    assert stopped == [layout]
 
 
 def test_what_was_started_is_stopped_last_in_first_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
