@@ -67,7 +67,12 @@ def _kind(entry: os.DirEntry[str]) -> bytes:
         return b"l"
     if entry.is_dir(follow_symlinks=False):
         return b"d"
-    return b"f" if entry.is_file(follow_symlinks=False) else b"s"
+    if entry.is_file(follow_symlinks=False):
+        return b"f"
+    entry.stat(
+        follow_symlinks=False
+    )  # raises where the name is gone, of which the others say only that it is not theirs
+    return b"s"
 
 
 def _first(found: list[bytes], room: int) -> tuple[list[bytes], int]:

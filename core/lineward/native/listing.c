@@ -21,12 +21,13 @@ struct linux_dirent64 { /* getdents64(2) */
     char d_name[];
 };
 
+/* 0 and errno where the file system does not say, and does not answer either. */
 static char kind_of(int fd, const char *name, unsigned char type)
 {
     if (type == DT_UNKNOWN) { /* some file systems do not say */
         struct stat found;
         if (fstatat(fd, name, &found, AT_SYMLINK_NOFOLLOW))
-            return 's';
+            return 0;
         type = IFTODT(found.st_mode);
     }
     return type == DT_REG ? 'f' : type == DT_DIR ? 'd' : type == DT_LNK ? 'l' : 's';
@@ -138,8 +139,10 @@ static int read_names(int fd, struct window *w)
         for (long at = 0; at < got && !error;) {
             const struct linux_dirent64 *entry = (const void *)(buffer + at);
             at += entry->d_reclen;
-            if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-                error = take(w, kind_of(fd, entry->d_name, entry->d_type), entry->d_name);
+            if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+                continue;
+            char kind = kind_of(fd, entry->d_name, entry->d_type);
+            error = kind ? take(w, kind, entry->d_name) : errno;
         }
     }
     free(buffer);
