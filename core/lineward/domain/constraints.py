@@ -59,10 +59,10 @@ NO_CONSTRAINTS = Constraints()
 def parse(raw: Reader) -> Constraints:
     """Parse `constraints` of a policy. Raises InvalidInputError with the reader's reason."""
     read = Constraints(
-        licenses=frozenset(raw.texts("licenses", length=512)),
-        classifications=frozenset(raw.texts("classifications", length=128)),
-        purposes=frozenset(raw.texts("purposes", length=512)),
-        source_systems=frozenset(raw.texts("sourceSystems", length=64)),
+        licenses=_words(raw, "licenses", 512),
+        classifications=_words(raw, "classifications", 128),
+        purposes=_words(raw, "purposes", 512),
+        source_systems=_words(raw, "sourceSystems", 64),
         sources_required=raw.has("sources") and raw.choice("sources", Demand) is Demand.REQUIRED,
         consent_required=raw.has("consent") and raw.choice("consent", Demand) is Demand.REQUIRED,
         code_required=raw.has("codeCommit") and raw.choice("codeCommit", Demand) is Demand.REQUIRED,
@@ -72,6 +72,13 @@ def parse(raw: Reader) -> Constraints:
     )
     raw.done()
     return read
+
+
+def _words(raw: Reader, name: str, length: int) -> frozenset[str]:
+    words = frozenset(raw.texts(name, length=length))
+    if raw.has(name) and not words:
+        raw.fail("must not be empty: an empty list would allow everything", name)
+    return words
 
 
 def _licence(rule: Constraints, said: Provenance) -> str:

@@ -156,6 +156,8 @@ def parse(obj: Mapping[str, Any]) -> DatasetVersion:
         lifecycle=lifecycle.choice("state", Lifecycle, Lifecycle.ACTIVE) if lifecycle else Lifecycle.ACTIVE,
         lifecycle_reason=lifecycle.text("reason", "", cap=1024) if lifecycle else "",
     )
+    if lifecycle:
+        lifecycle.done()
     spec.done()
     return parsed
 
@@ -194,6 +196,8 @@ def _manifest(raw: Reader) -> ManifestRef:
         volume_path=raw.text("volumePath", "", pattern=INSIDE),
         image=_image(raw.object("image")) if raw.has("image") else "",
     )
+    if config_map:
+        config_map.done()
     raw.done()
     return read
 

@@ -188,10 +188,13 @@ class Reader:
         return there[0]
 
     def done(self) -> None:
-        """Refuse fields that nobody asked for."""
+        """Refuse fields that nobody asked for, and null: a rule without a value must not look like one that holds."""
         if not self.raw.keys() <= self._seen:
             unknown = sorted(str(name) for name in self.raw.keys() - self._seen)
             self.fail(f"has unknown fields: {', '.join(unknown)[:200]}")
+        if None in self.raw.values():
+            empty = sorted(str(name) for name, value in self.raw.items() if value is None)
+            self.fail(f"has no value (leave it out, or give one): {', '.join(empty)[:200]}")
 
 
 def moment(text: str) -> datetime:

@@ -217,6 +217,8 @@ def _authority(raw: Reader) -> Authority:
 def _keyless(raw: Reader, name: str) -> Authority:
     kind = raw.one_of("subject", "subjectRegExp")
     claims = raw.pairs("claims", cap=len(CLAIMS))
+    if raw.has("claims") and not claims:
+        raw.fail("must not be empty", "claims")
     for claimed in claims:
         if claimed not in CLAIMS:
             raw.fail(f"has unknown claim {claimed}; known: {', '.join(CLAIMS)}", "claims")
