@@ -182,6 +182,7 @@ def test_who_may_not_write_is_told_before_anything_is_hashed(stage: Stage, appli
 def test_a_second_signature_is_applied_over_the_first(stage: Stage, applied: Path) -> None:
     def sign_again() -> subprocess.CompletedProcess[str]:
         signed = ["--identity-token", token("risk@example.org"), "--trust-config", stage.trust_config, "--apply"]
+        signed.append("--unverified-first")
         return stage.run("editor", "attest", stage.data, "--add-signature", applied / f"{NAME}.yaml", *signed)
 
     done = sign_again()
@@ -200,12 +201,14 @@ def test_what_kubectl_applied_takes_a_signature_but_loses_no_change(
     by_kubectl = f"{path}?fieldManager=kubectl&force=true"
     stage.plane.call("PATCH", by_kubectl, yaml.safe_load(version.read_text()), "application/apply-patch+yaml")
     signed = ["--identity-token", token("risk@example.org"), "--trust-config", stage.trust_config, "--apply"]
+    signed.append("--unverified-first")
     done = stage.run("editor", "attest", stage.data, "--add-signature", version, *signed)
     assert done.returncode == 0, done.stderr
     assert len(stage.plane.call("GET", path)["spec"]["attestations"]) == 2
     moved = yaml.safe_load(version.read_text())
     moved["spec"]["volumes"] = [{"persistentVolumeClaim": {"name": "elsewhere"}}]
     stage.plane.call("PATCH", by_kubectl, moved, "application/apply-patch+yaml")
+    signed[1] = token("audit@example.org")
     done = stage.run("editor", "attest", stage.data, "--add-signature", version, *signed)
     assert done.returncode == 2
     assert ".spec.volumes" in done.stderr

@@ -20,7 +20,6 @@ from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import PREDICATE, a_policy
 
-from lineward.adapters import documents
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import attest_run
 from lineward.domain import dataset, draft, trustroot
@@ -326,46 +325,6 @@ def test_a_new_version_starts_from_the_previous_one(
         assert objects(out)["DatasetVersion"]["spec"]["previousVersion"] == "0.9.0"
 
 
-def test_a_second_signer_adds_a_signature_to_the_same_data(
-    lineward: Command, data: Path, out: Path, trust_config: Path, identity: list[str], sigstore: PrivateSigstore
-) -> None:
-    lineward("attest", data, *WHAT, *identity, "--trust-config", trust_config, "--out", out)
-    path = out / "german-credit-1.0.0.yaml"
-    second = ["--identity-token", token("review@example.org"), "--trust-config", str(trust_config)]
-    assert lineward("attest", data, "--add-signature", path, *second) == (0, "")
-    version = dataset.parse(objects(out)["DatasetVersion"])
-    root = trustroot.make("r", dumps(sigstore.trusted_root()).decode())
-    evidence = [SigstoreVerifier().verify(attestation.bundle, root) for attestation in version.attestations]
-    issuer = "https://issuer.example"
-    authorities = [
-        {"name": "one", "keyless": {"issuer": issuer, "subject": "data-team@example.org"}},
-        {"name": "two", "keyless": {"issuer": issuer, "subject": "review@example.org"}},
-    ]
-    policy = a_policy(authorities=authorities, quorum=2)
-    assert judge(version, evidence, policy, (), datetime.now(UTC)).verdict is Verdict.VERIFIED
-    assert judge(version, evidence[:1], policy, (), datetime.now(UTC)).reason is Reason.QUORUM_NOT_MET
-    before = path.read_bytes()
-    (data / "train.csv").write_text("changed")
-    assert lineward("attest", data, "--add-signature", path, *second)[0] == 1
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["version.json", "all.yml", "plain"])
-def test_a_second_signature_loses_nothing_of_the_file(
-    lineward: Command, data: Path, out: Path, trust_config: Path, identity: list[str], name: str
-) -> None:
-    lineward("attest", data, *WHAT, *identity, "--trust-config", trust_config, "--out", out)
-    both = [*documents.read_all(out / f"{NAME}-manifest.yaml"), *documents.read_all(out / f"{NAME}.yaml")]
-    path = out / name
-    path.write_bytes(documents.dump_like(path, both))
-    assert lineward("attest", data, "--add-signature", path, *identity, "--trust-config", trust_config) == (0, "")
-    assert path.name in {found.name for found in out.iterdir()}
-    config_map, version = documents.read_all(path)
-    assert config_map == both[0]
-    assert len(version["spec"]["attestations"]) == 2
-    assert path.read_bytes().startswith(b"{") is (path.suffix == ".json")
-
-
 KEYS = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), None]
 
 
@@ -419,5 +378,4 @@ def test_usage_errors_end_in_64(lineward: Command, data: Path) -> None:
     assert lineward("attest", data)[0] == 64
     assert lineward("attest")[0] == 64
     assert lineward("attest", data, *WHAT, "--personal-data", "perhaps")[0] == 64
-    assert lineward("attest", data, "--add-signature", "x", "--dataset", "d")[0] == 64
     assert lineward("attest", data, *WHAT, "--workers", "0")[0] == 64

@@ -47,18 +47,19 @@ class TokenSource:
         except (IdentityError, IssuerError, SigstoreError) as error:
             raise LinewardError(Reason.NO_IDENTITY, _explain(error)) from error
 
-    def check(self) -> None:
-        """Tell early, before any hashing, that there is no token, or one that has expired.
+    def check(self) -> tuple[str, str]:
+        """Issuer and subject of the token that is there; both empty where a person will be asked.
 
-        Raises LinewardError(NoIdentity).
+        Raises LinewardError(NoIdentity) early, before any hashing, where there is no token, or one that has expired.
         """
         raw = self._text(os.environ)
         if not raw:
-            return
+            return "", ""
         try:
-            IdentityToken(raw)
+            token = IdentityToken(raw)
         except IdentityError as error:
             raise LinewardError(Reason.NO_IDENTITY, _explain(error)) from error
+        return token.federated_issuer, token.identity
 
     def _text(self, environment: Mapping[str, str]) -> str:
         if self.given.startswith("@"):

@@ -19,6 +19,26 @@ kubectl apply --server-side -f OUT, or give --apply.  Keyless signatures need a 
 --trust-config.  Exit codes: 0 done, 1 the folder is not what was signed (--add-signature), 2 nothing written
 and why (where --apply fails, the files stay and the message says so), 64 usage."""
 
+_HEEDED = frozenset(
+    [
+        "folder",
+        "parser",
+        "add_signature",
+        "trust_root",
+        "policy",
+        "unverified_first",
+        "identity_token",
+        "trust_config",
+        "key",
+        "workers",
+        "progress",
+        "apply",
+        "context",
+        "output",
+    ]
+)
+"""What `--add-signature` heeds."""
+
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Attest a folder; exit codes as in the epilog."""
@@ -37,12 +57,22 @@ def run(argv: Sequence[str], prog: str) -> int:
     arguments = parser.parse_args(argv)
     arguments.parser = parser
     if arguments.add_signature:
-        if arguments.dataset or arguments.version:
-            parser.error("--add-signature takes data set and version from the file")
+        if useless := _useless(parser, arguments):
+            parser.error(f"--add-signature takes everything else from the file: leave out {', '.join(useless)}")
+        if not (arguments.trust_root or arguments.unverified_first):
+            parser.error("whose statement is signed too? give --trust-root and --policy, or --unverified-first")
         return attest_run.add_signature(arguments)
+    if arguments.trust_root or arguments.policy or arguments.unverified_first:
+        parser.error("--trust-root, --policy and --unverified-first are of --add-signature")
     if not (arguments.dataset and arguments.version and arguments.namespace):
         parser.error("give --dataset, --version and --namespace (or --add-signature FILE)")
     return attest_run.attest(arguments)
+
+
+def _useless(parser: Parser, arguments: argparse.Namespace) -> list[str]:
+    """Arguments that were given and that `--add-signature` would not heed."""
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    return [f"--{name.replace('_', '-')}" for name in given if name not in _HEEDED]
 
 
 def _what(group: argparse._ArgumentGroup) -> None:
@@ -82,6 +112,11 @@ def _signature(group: argparse._ArgumentGroup) -> None:
     add("--trust-config", metavar="FILE", default="", help="client trust config of a private Sigstore")
     add("--key", metavar="PEM", help="sign with a private key (password: LINEWARD_KEY_PASSWORD)")
     add("--add-signature", metavar="FILE", help="hash DIR again and add a signature to a DatasetVersion")
+    add(
+        "--trust-root", action="append", default=[], metavar="FILE", help="with --add-signature: verify the first by it"
+    )
+    add("--policy", action="append", default=[], metavar="FILE", help="with --add-signature: who may have been first")
+    add("--unverified-first", action="store_true", help="with --add-signature: believe what is shown, whoever said it")
 
 
 def _rest(group: argparse._ArgumentGroup) -> None:

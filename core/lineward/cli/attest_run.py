@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lineward import __version__
 from lineward.adapters import documents, surroundings
 from lineward.adapters.files import create_manifest
-from lineward.cli import attest_arguments, exits, oms
+from lineward.cli import attest_arguments, attest_first, exits, oms
 from lineward.cli.attest_output import Outputs
 from lineward.cli.attest_signing import Signing
 from lineward.cli.terminal import end_progress, progress_to, show, size_text
+from lineward.cli.unverified import unverified_statement
 from lineward.domain import dataset as datasets
-from lineward.domain import draft, statement, strictjson
+from lineward.domain import draft
 from lineward.domain.digest import Digest
 from lineward.domain.draft import Names
 from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
@@ -87,12 +88,10 @@ def add_signature(arguments: argparse.Namespace) -> int:
     obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
     others = [other for other in documents.read_all(path, Reason.DATASET_INVALID) if other != obj]
     dataset = datasets.parse(obj)
-    first = next((a.bundle for a in dataset.attestations if a.bundle), None)
-    if first is None:
-        raise InvalidInputError(Reason.DATASET_INVALID, f"{path} has no bundle whose statement could be signed too")
-    said = unverified_statement(first)
+    said = attest_first.read(arguments, dataset)
     cluster = _cluster(arguments, dataset.namespace)
     signing = Signing.prepare(arguments)
+    signing.require_new([a.bundle for a in dataset.attestations if a.bundle])
     parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
     with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
         summary = _hash(arguments, parameters, None)
@@ -103,6 +102,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
         draft.check(made)
         names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
         bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
+        signing.require_new([a.bundle for a in dataset.attestations if a.bundle], evidence)
         changed = copy.deepcopy(obj)
         changed["spec"]["attestations"].append({"bundle": bundle.decode()})
         datasets.parse(changed)
@@ -111,16 +111,6 @@ def add_signature(arguments: argparse.Namespace) -> int:
     _apply(cluster, [changed], files)
     _report(arguments, names, summary, evidence, files)
     return exits.OK
-
-
-def unverified_statement(bundle: bytes) -> statement.Statement:
-    """The statement inside a bundle, believed by nobody: what it says is signed anew by who uses it."""
-    raw = strictjson.parse(bundle, cap=datasets.MAX_BUNDLE, what="the bundle")
-    try:
-        envelope = raw["dsseEnvelope"]
-        return statement.parse(envelope["payloadType"], base64.b64decode(envelope["payload"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInputError(Reason.EVIDENCE_INVALID, "the bundle holds no statement") from error
 
 
 def _given(arguments: argparse.Namespace) -> Mapping[str, Any]:

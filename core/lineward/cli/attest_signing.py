@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,8 @@ class Signing:
 
     signer: StatementSigner
     trust_root: TrustRoot
+    expected: tuple[str, str] = ("", "")
+    """Issuer and subject of the identity, as far as they are known before it signs."""
 
     @classmethod
     def prepare(cls, arguments: argparse.Namespace) -> Signing:
@@ -49,9 +51,23 @@ class Signing:
             anchor = KeyAnchor(Path(arguments.key).name, signer.public_pem, None, _FAR)
             return cls(signer, trustroot.make("signing", _root(config), (anchor,)))
         tokens = TokenSource(arguments.identity_token, at_terminal())
-        tokens.check()
+        expected = tokens.check()
         config = load_config(arguments.trust_config)
-        return cls(KeylessSigner(config, tokens), trustroot.make("signing", _root(config)))
+        return cls(KeylessSigner(config, tokens), trustroot.make("signing", _root(config)), expected)
+
+    def require_new(self, bundles: Sequence[bytes], made: Evidence | None = None) -> None:
+        """Find out whether the signer (of `made`, once it is there) signed one of the bundles already.
+
+        A quorum counts a signer once. Raises InvalidInputError(RequestInvalid).
+        """
+        for bundle in bundles:
+            try:
+                there = SigstoreVerifier().verify(bundle, self.trust_root).signer
+            except LinewardError:
+                continue
+            same = made.signer.identity == there.identity if made else (there.issuer, there.subject) == self.expected
+            if same:
+                raise InvalidInputError(Reason.REQUEST_INVALID, f"{there} has signed this version already"[:300])
 
     def sign_oms(self, statement: bytes) -> bytes:
         """Sign an OMS statement, which may be large, and check the bundle. Raises as `sign` does."""

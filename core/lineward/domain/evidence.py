@@ -43,6 +43,11 @@ class Signer:
     claims: Mapping[str, str] = field(default_factory=dict)
     """Fulcio certificate extensions by dotted OID, such as numeric repository ids."""
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes a signer the same one, whatever run or commit its certificate was made for."""
+        return self.issuer, self.subject, self.key_digest or self.key
+
     def __str__(self) -> str:
         return f"key {self.key}" if self.key else f"{self.subject} ({self.issuer})"
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from lineward.domain import provenance as provenances
 from lineward.domain.dataset import DatasetVersion, Integrity, Lifecycle
+from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, Signer
 from lineward.domain.plan import Refusal
@@ -161,19 +162,24 @@ def _same_subject(case: Case) -> Objection | None:
 
 
 def _same_as_signed(case: Case) -> Objection | None:
-    said = case.provenance
-    if said is None:
+    if case.provenance is None:
         return None
+    said = difference(case.bench.dataset, case.evidence.subject, case.provenance)
+    return (Reason.SPEC_MISMATCH, said) if said else None
+
+
+def difference(dataset: DatasetVersion, subject: Digest, said: Provenance) -> str:
+    """What a DatasetVersion claims other than a statement about `subject` says; empty where they are equal."""
     claims = (
-        ("dataset", case.bench.dataset.dataset, said.name),
-        ("version", case.bench.dataset.version, said.version),
-        ("subject", case.evidence.subject, said.integrity.manifest and said.integrity.manifest.digest),
-        *_integrity(case.bench.dataset.integrity, said.integrity),
+        ("dataset", dataset.dataset, said.name),
+        ("version", dataset.version, said.version),
+        ("subject", subject, said.integrity.manifest and said.integrity.manifest.digest),
+        *_integrity(dataset.integrity, said.integrity),
     )
     for name, there, signed in claims:
         if there != signed:
-            return Reason.SPEC_MISMATCH, f"{name} is {str(there)[:80]}, but {str(signed)[:80]} was signed"
-    return None
+            return f"{name} is {str(there)[:80]}, but {str(signed)[:80]} was signed"
+    return ""
 
 
 def _integrity(there: Integrity, signed: Integrity) -> tuple[tuple[str, object, object], ...]:
@@ -270,7 +276,7 @@ def _distinct(authorities: Sequence[Authority], signers: Sequence[Signer]) -> in
     if len(signers) < 2:
         return len(signers)
     paired: dict[int, int] = {}
-    different = {(s.issuer, s.subject, s.key_digest or s.key): s for s in signers}
+    different = {signer.identity: signer for signer in signers}
     accepts = [[a for a, authority in enumerate(authorities) if authority.accepts(s)] for s in different.values()]
 
     def pair(signer: int, tried: set[int]) -> bool:
