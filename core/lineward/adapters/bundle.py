@@ -15,6 +15,7 @@ from typing import Any
 
 from lineward.domain import strictjson
 from lineward.domain.dataset import MAX_BUNDLE
+from lineward.domain.errors import InvalidInputError
 from lineward.domain.evidence import Signer
 from lineward.domain.fields import MAX_WHOLE, Reader
 from lineward.domain.reasons import Reason
@@ -33,6 +34,39 @@ MAX_CERTIFICATES = 8
 MAX_PROOF_HASHES = 64
 """A Merkle tree of 2^64 leaves has proofs of 64 hashes (RFC 6962)."""
 MAX_CHECKPOINT = 16 * 1024
+_Shape = Mapping[str, "_Shape | None"]
+_CERTIFICATE: _Shape = {"rawBytes": None}
+_SHAPE: _Shape = {
+    "mediaType": None,
+    "verificationMaterial": {
+        "publicKey": {"hint": None},
+        "certificate": _CERTIFICATE,
+        "x509CertificateChain": {"certificates": _CERTIFICATE},
+        "tlogEntries": {
+            "logIndex": None,
+            "logId": {"keyId": None},
+            "kindVersion": {"kind": None, "version": None},
+            "integratedTime": None,
+            "inclusionPromise": {"signedEntryTimestamp": None},
+            "inclusionProof": {
+                "logIndex": None,
+                "rootHash": None,
+                "treeSize": None,
+                "hashes": None,
+                "checkpoint": {"envelope": None},
+            },
+            "canonicalizedBody": None,
+        },
+        "timestampVerificationData": {"rfc3161Timestamps": {"signedTimestamp": None}},
+    },
+    "dsseEnvelope": {"payload": None, "payloadType": None, "signatures": {"sig": None, "keyid": None}},
+    "messageSignature": {"messageDigest": {"algorithm": None, "digest": None}, "signature": None},
+}
+"""Members by their JSON names, of objects and of objects in lists; None where there is nothing to look into.
+
+Parsers of protobuf JSON also take `tlog_entries` for `tlogEntries`, which no signer writes: what only some readers see
+would escape the counts and checks here.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +105,9 @@ def parse(raw: bytes, cap: int = MAX_BUNDLE) -> RawBundle:
 
     Raises InvalidInputError(EvidenceTooLarge or EvidenceInvalid).
     """
-    outer = Reader(strictjson.parse(raw, cap=cap, what="the bundle"), "", Reason.EVIDENCE_INVALID)
+    value = strictjson.parse(raw, cap=cap, what="the bundle")
+    outer = Reader(value, "", Reason.EVIDENCE_INVALID)
+    _require_known(value, _SHAPE)
     if outer.text("mediaType", cap=128) not in MEDIA_TYPES:
         outer.fail("is not a Sigstore bundle of version 0.1 to 0.3", "mediaType")
     material = outer.object("verificationMaterial")
@@ -87,6 +123,18 @@ def parse(raw: bytes, cap: int = MAX_BUNDLE) -> RawBundle:
         log_entries=tuple(_entry(entry) for entry in material.objects("tlogEntries", cap=1)),
         timestamps=_timestamps(material),
     )
+
+
+def _require_known(value: object, shape: _Shape) -> None:
+    for node in value if isinstance(value, list) else [value]:
+        if not isinstance(node, dict):
+            continue
+        if unknown := node.keys() - shape.keys():
+            problem = f"the bundle has unknown members: {', '.join(sorted(unknown))}"
+            raise InvalidInputError(Reason.EVIDENCE_INVALID, problem[:200])
+        for name, child in node.items():
+            if (inner := shape[name]) is not None:
+                _require_known(child, inner)
 
 
 def _envelope(outer: Reader) -> Mapping[str, Any]:

@@ -166,6 +166,34 @@ def test_a_log_entry_of_something_else_is_refused(verifier: SigstoreVerifier, pr
         assert reason(verifier, mixed, root(private, VAULT)) is Reason.EVIDENCE_INVALID
 
 
+@pytest.mark.parametrize(
+    ("camel", "snake"),
+    [("tlogEntries", "tlog_entries"), ("timestampVerificationData", "timestamp_verification_data")],
+)
+def test_a_member_that_only_some_readers_see_is_refused(
+    camel: str, snake: str, verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    """Protobuf's readers know it by two names; under the other one it would go unchecked and uncounted."""
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT, logged=True)
+    material = bundle["verificationMaterial"]
+    material[snake] = material.pop(camel)
+    assert reason(verifier, bundle, root(private, VAULT)) is Reason.EVIDENCE_INVALID
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "verificationMaterial", "verificationMaterial/tlogEntries/0", "dsseEnvelope", "dsseEnvelope/signatures/0"],
+)
+def test_unknown_members_are_refused(path: str, verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT, logged=True)
+    assert verifier.verify(dumps(bundle), root(private, VAULT))
+    node: Any = bundle
+    for part in filter(None, path.split("/")):
+        node = node[int(part) if part.isdigit() else part]
+    node["extra"] = 1
+    assert reason(verifier, bundle, root(private, VAULT)) is Reason.EVIDENCE_INVALID
+
+
 def test_two_log_entries_are_refused(verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
     bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT, logged=True)
     bundle["verificationMaterial"]["tlogEntries"] *= 2
