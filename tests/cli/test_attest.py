@@ -325,6 +325,24 @@ def test_a_new_version_starts_from_the_previous_one(
         assert objects(out)["DatasetVersion"]["spec"]["previousVersion"] == "0.9.0"
 
 
+def test_a_file_over_the_previous_version_drops_no_restriction(
+    lineward: Command, data: Path, out: Path, tmp_path: Path, trust_config: Path, identity: list[str]
+) -> None:
+    path, earlier = tmp_path / "p.yaml", tmp_path / "earlier"
+    signed_by = [*identity, "--trust-config", str(trust_config)]
+    use = {"license": "LicenseRef-X", "expires": "2099-01-01T00:00:00Z", "prohibited": ["ads"], "personalData": True}
+    path.write_text(yaml.safe_dump({"use": use}))
+    first = ["--dataset", "german-credit", "--version", "0.9.0", "-n", "ml", "--provenance", path]
+    lineward("attest", data, *first, *signed_by, "--out", earlier)
+    path.write_text("use: {license: MIT, prohibited: [resale]}\ndataset: {description: d}\n")
+    previous = ["--from-previous", earlier / "german-credit-0.9.0.yaml", "--provenance", path]
+    assert lineward("attest", data, *WHAT, *previous, *signed_by, "--out", out) == (0, "")
+    assert signed(out)["use"] == {**use, "license": "MIT", "prohibited": ["ads", "resale"]}
+    assert signed(out)["dataset"]["previousVersion"] == "0.9.0"
+    code, said = lineward("attest", data, *first[:-2], *previous, *signed_by, "--out", tmp_path / "own")
+    assert (code, said.split(":")[0], "its own previous" in said) == (2, Reason.PROVENANCE_INVALID.value, True)
+
+
 KEYS = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), None]
 
 

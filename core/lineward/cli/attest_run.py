@@ -119,7 +119,7 @@ def _given(arguments: argparse.Namespace) -> Mapping[str, Any]:
     if arguments.from_previous:
         given = draft.inherited(_earlier(arguments.from_previous))
     if arguments.provenance:
-        given = {**given, **documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID)}
+        given = draft.merged(given, documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID))
     return given
 
 

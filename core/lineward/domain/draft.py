@@ -73,15 +73,19 @@ def described(given: Mapping[str, Any], names: Names, flags: Mapping[str, Any]) 
         raise InvalidInputError(
             Reason.PROVENANCE_INVALID, f"the provenance has unknown members: {', '.join(unknown)}"[:300]
         )
-    merged = _merged({member: value for member, value in given.items() if value is not None}, flags)
-    dataset = merged.get("dataset", {})
+    said = merged({member: value for member, value in given.items() if value is not None}, flags)
+    dataset = said.get("dataset", {})
     if not isinstance(dataset, Mapping):
         raise InvalidInputError(Reason.PROVENANCE_INVALID, "dataset must be an object")
     for member, asked in (("name", names.dataset), ("version", names.version)):
         if dataset.get(member, asked) != asked:
             problem = f"the provenance is of {member} {dataset[member]!r}, but {asked!r} is being attested"
             raise InvalidInputError(Reason.PROVENANCE_INVALID, problem[:300])
-    return {**merged, "dataset": {**dataset, "name": names.dataset, "version": names.version}}
+    if dataset.get("previousVersion") == names.version:
+        raise InvalidInputError(
+            Reason.PROVENANCE_INVALID, f"version {names.version} cannot be its own previous one"[:300]
+        )
+    return {**said, "dataset": {**dataset, "name": names.dataset, "version": names.version}}
 
 
 def inherited(previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,12 +178,13 @@ def _metadata(names: Names, name: str) -> dict[str, Any]:
     return {"name": name, "namespace": names.namespace, "labels": {"app.kubernetes.io/created-by": "lineward"}}
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, at every depth: what `over` does not mention stays, what it says wins, and lists are added to."""
     made = dict(base)
     for member, value in over.items():
         there = made.get(member)
         if isinstance(value, Mapping) and isinstance(there, Mapping):
-            made[member] = _merged(there, value)
+            made[member] = merged(there, value)
         elif isinstance(value, list) and isinstance(there, list):
             made[member] = [*there, *(item for item in value if item not in there)]
         else:
