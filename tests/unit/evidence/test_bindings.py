@@ -1,0 +1,137 @@
+"""What binds a bundle to the one log, authority, entry and time it names: each test fails without its rule."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_der_x509_certificate
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, Log, PrivateSigstore, b64, dumps
+from tests.unit.evidence.test_key_bundles import KEY, STATEMENT, VAULT, pem
+
+from lineward.adapters.sigstore import SigstoreVerifier
+from lineward.domain import strictjson, trustroot
+from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.evidence import KeyAnchor, TrustRoot
+from lineward.domain.reasons import Reason
+
+SECOND = timedelta(seconds=1)
+STAMPED_AT = SIGNED_AT + SECOND
+ENDLESS = KeyAnchor("vault", pem(KEY))
+
+
+def root(said: dict[str, Any], *keys: KeyAnchor) -> TrustRoot:
+    return trustroot.make("r", dumps(said).decode(), keys)
+
+
+def refusal(verifier: SigstoreVerifier, bundle: dict[str, Any], trust_root: TrustRoot) -> LinewardError:
+    with pytest.raises(LinewardError) as caught:
+        verifier.verify(dumps(bundle), trust_root)
+    return caught.value
+
+
+def entry(bundle: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = bundle["verificationMaterial"]["tlogEntries"][0]
+    return found
+
+
+def by_key_or_certificate(private: PrivateSigstore, *, key: bool) -> dict[str, Any]:
+    return private.sign_with_key(STATEMENT, KEY, SIGNED_AT, logged=True) if key else private.sign(STATEMENT)
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_an_entry_counts_only_for_the_log_it_names(
+    verifier: SigstoreVerifier, private: PrivateSigstore, *, key: bool
+) -> None:
+    """The library takes the id for a hint and tries the keys of all logs."""
+    said, other = private.trusted_root(), PrivateSigstore()
+    said["tlogs"] += other.trusted_root()["tlogs"]
+    bundle = by_key_or_certificate(private, key=key)
+    assert verifier.verify(dumps(bundle), root(said, VAULT))
+    entry(bundle)["logId"]["keyId"] = b64(other.log.id)
+    assert refusal(verifier, bundle, root(said, VAULT)).reason is Reason.EVIDENCE_INVALID
+
+
+@pytest.mark.parametrize("kind", ["tlogs", "ctlogs"])
+def test_two_logs_of_one_id_are_none(kind: str, verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
+    said = private.trusted_root()
+    said[kind] *= 2
+    assert "names 2" in refusal(verifier, private.sign(STATEMENT), root(said)).message
+
+
+@pytest.mark.parametrize(("start", "end"), [(START, SIGNED_AT), (STAMPED_AT + SECOND, END)])
+def test_a_timestamping_authority_has_a_window_for_keys_too(
+    start: datetime, end: datetime, verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT)
+    assert verifier.verify(dumps(bundle), root(private.trusted_root(tsa=(STAMPED_AT, STAMPED_AT)), VAULT))
+    refused = refusal(verifier, bundle, root(private.trusted_root(tsa=(start, end)), VAULT))
+    assert refused.reason is Reason.EVIDENCE_INVALID
+
+
+def test_an_entrys_body_is_of_the_kind_that_the_bundle_says(
+    verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT, logged=True)
+    body = json.loads(b64decode(entry(bundle)["canonicalizedBody"]))
+    body |= {"kind": "dsse", "apiVersion": "0.0.1"}
+    logged = private.log.add(dumps(body), Faults())
+    bundle["verificationMaterial"]["tlogEntries"] = [logged]
+    assert "of another type" in refusal(verifier, bundle, root(private.trusted_root(), VAULT)).message
+
+
+def test_a_time_without_the_logs_promise_is_none_for_keys(verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
+    """CVE-2024-55655: only the promise signs the integrated time."""
+    bundle = private.sign_with_key(STATEMENT, KEY, logged=True)
+    entry(bundle)["integratedTime"] = str(int(SIGNED_AT.timestamp()))
+    assert refusal(verifier, bundle, root(private.trusted_root(), ENDLESS)).reason is Reason.OUTSIDE_VALIDITY
+
+
+def as_intoto(bundle: dict[str, Any], log: Log) -> dict[str, Any]:
+    """Log the bundle's envelope as intoto 0.0.2 instead."""
+    certificate = load_der_x509_certificate(b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"]))
+    envelope = bundle["dsseEnvelope"]
+    signed = {
+        "publicKey": b64(certificate.public_bytes(Encoding.PEM)),
+        "sig": b64(envelope["signatures"][0]["sig"].encode()),
+    }
+    content = {
+        "envelope": {"payloadType": envelope["payloadType"], "signatures": [signed]},
+        "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(b64decode(envelope["payload"])).hexdigest()},
+    }
+    body = {"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": content}}
+    logged = {**log.add(dumps(body), Faults()), "kindVersion": {"kind": "intoto", "version": "0.0.2"}}
+    bundle["verificationMaterial"]["tlogEntries"] = [logged]
+    return bundle
+
+
+def test_a_time_without_the_logs_promise_is_none_for_intoto_entries(
+    verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    bundle = as_intoto(private.sign(STATEMENT), private.log)
+    trust_root = root(private.trusted_root())
+    assert verifier.verify(dumps(bundle), trust_root).signed_at == STAMPED_AT
+    entry(bundle)["integratedTime"] = str(int(SIGNED_AT.timestamp()))
+    assert verifier.verify(dumps(bundle), trust_root).signed_at == STAMPED_AT
+    del bundle["verificationMaterial"]["timestampVerificationData"]
+    assert refusal(verifier, bundle, trust_root).reason is Reason.EVIDENCE_INVALID
+
+
+@pytest.mark.parametrize("scts", [0, 2])
+def test_a_certificate_has_exactly_one_timestamp_of_a_ct_log(
+    scts: int, verifier: SigstoreVerifier, private: PrivateSigstore, trust_root: TrustRoot
+) -> None:
+    bundle = private.sign(STATEMENT, faults=Faults(scts=scts))
+    assert "exactly one certificate timestamp" in refusal(verifier, bundle, trust_root).message
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": 1, "A": 2}', '[{"straße": 1, "STRASSE": 2}]'])
+def test_keys_that_differ_in_case_only_are_one_key_twice(text: str) -> None:
+    """Readers that ignore case (Go's encoding/json) would take the other one."""
+    with pytest.raises(InvalidInputError, match="duplicate key"):
+        strictjson.parse(text, cap=100, what="it")
