@@ -42,7 +42,8 @@ def _checked(arguments: argparse.Namespace) -> tuple[Names, list[dict[str, Any]]
     empty = Summary(_NO_DIGEST, _NO_DIGEST, 0, 0, 0, Parameters())
     datasets.parse(draft.dataset_version(names, empty, volumes, b"{}"))
     description = draft.described(_given(arguments), names, attest_arguments.flags(arguments))
-    draft.predicate(description, empty, {"tool": "lineward"}, datetime.now(UTC))
+    made = draft.predicate(description, empty, {"tool": "lineward"}, datetime.now(UTC))
+    draft.statement(made, names, _NO_DIGEST)
     return names, volumes, description
 
 

@@ -14,7 +14,7 @@ from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import Summary
 from lineward.domain.reasons import Reason
-from lineward.domain.statement import DATASET_PROVENANCE, MAX_STATEMENT, Statement, build
+from lineward.domain.statement import DATASET_PROVENANCE, MAX_STATEMENT, PAYLOAD_TYPE, Statement, build, parse
 
 API_VERSION = "lineward.dev/v1alpha1"
 MANIFEST_KEY = "manifest.lwm"
@@ -125,7 +125,7 @@ def check(made: Mapping[str, Any]) -> None:
 
 
 def statement(made: Mapping[str, Any], names: Names, manifest: Digest) -> bytes:
-    """The statement about a manifest. Raises InvalidInputError(ProvenanceInvalid) where it is too large."""
+    """The statement about a manifest. Raises InvalidInputError(ProvenanceInvalid) unless verifiers read it."""
     try:
         encoded = build(Statement(f"{names.dataset}@{names.version}", manifest, DATASET_PROVENANCE, made))
     except UnicodeEncodeError as error:
@@ -133,6 +133,10 @@ def statement(made: Mapping[str, Any], names: Names, manifest: Digest) -> bytes:
     if len(encoded) > MAX_STATEMENT:
         problem = f"the statement has {len(encoded)} bytes; at most {MAX_STATEMENT} are verified"
         raise InvalidInputError(Reason.PROVENANCE_INVALID, problem)
+    try:
+        parse(PAYLOAD_TYPE, encoded)
+    except InvalidInputError as error:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, error.message) from error
     return encoded
 
 
