@@ -16,7 +16,7 @@ _EPILOG = """\
 It writes NAME.yaml (DatasetVersion), NAME-manifest.yaml (ConfigMap, where the manifest has up to 900 KiB),
 NAME.lwm (the manifest) and NAME.sigstore (the bundle) into the folder given by --out; then
 kubectl apply --server-side -f OUT, or give --apply.  Keyless signatures need a Sigstore: the public one, or yours with
---trust-config.  Exit codes: 0 done, 1 the folder is not what was signed (--add-signature), 2 nothing written
+--trust-config.  Exit codes: 0 done, 1 the folder or the first signature is refused (--add-signature), 2 nothing written
 and why (where --apply fails, the files stay and the message says so), 64 usage."""
 
 _HEEDED = frozenset(

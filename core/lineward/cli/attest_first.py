@@ -9,10 +9,11 @@ from pathlib import Path
 from lineward.adapters import sources
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import Inputs
+from lineward.cli.terminal import clean
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import provenance as provenances
 from lineward.domain.dataset import DatasetVersion
-from lineward.domain.errors import InvalidInputError, LinewardError
+from lineward.domain.errors import InvalidInputError, RefusedError
 from lineward.domain.evidence import Signer
 from lineward.domain.judge import difference
 from lineward.domain.provenance import Provenance
@@ -23,7 +24,8 @@ from lineward.domain.statement import DATASET_PROVENANCE, Statement
 def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
     """The first signer's statement, equal to the DatasetVersion that carries it, and said aloud.
 
-    Raises LinewardError with the reason of the verifier, or SpecMismatch, DatasetInvalid or WrongIdentity.
+    Raises RefusedError with the reason of the verifier, SpecMismatch, WrongPredicateType or WrongIdentity, and
+    InvalidInputError where there is nothing to look at.
     """
     bundle = next((attestation.bundle for attestation in dataset.attestations if attestation.bundle), None)
     if bundle is None:
@@ -32,13 +34,13 @@ def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
     signers = [] if arguments.unverified_first else _signers(arguments, bundle)
     said = unverified_statement(bundle)
     if said.predicate_type != DATASET_PROVENANCE:
-        raise LinewardError(Reason.WRONG_PREDICATE_TYPE, f"the first statement is a {said.predicate_type[:120]}")
+        raise RefusedError(Reason.WRONG_PREDICATE_TYPE, f"the first statement is a {said.predicate_type[:120]}")
     parsed = provenances.parse(said.predicate)
     problem = difference(dataset, said.subject, parsed)
     if dataset.integrity.manifest and dataset.integrity.manifest.digest != said.subject:
         problem = "the signed subject is not this version's manifest"
     if problem:
-        raise LinewardError(Reason.SPEC_MISMATCH, f"{arguments.add_signature}: {problem}"[:300])
+        raise RefusedError(Reason.SPEC_MISMATCH, f"{arguments.add_signature}: {problem}"[:300])
     _show(parsed, signers)
     return said
 
@@ -57,7 +59,7 @@ def _signers(arguments: argparse.Namespace, bundle: bytes) -> list[Signer]:
         signer = SigstoreVerifier().verify(bundle, inputs.trust_root_of(policy)).signer
         if not any(authority.accepts(signer) for authority in policy.authorities):
             problem = f"the first signature is by {signer}, no authority of the policy {policy.name}"
-            raise LinewardError(Reason.WRONG_IDENTITY, problem[:300])
+            raise RefusedError(Reason.WRONG_IDENTITY, problem[:300])
         found.append(signer)
     return found
 
@@ -68,7 +70,7 @@ def _by_key(inputs: Inputs, bundle: bytes) -> Signer:
         raise InvalidInputError(Reason.POLICY_INVALID, problem)
     signer = SigstoreVerifier().verify(bundle, inputs.trust_roots[0]).signer
     if not signer.key:
-        raise LinewardError(Reason.WRONG_IDENTITY, f"the first signature is by {signer}; give --policy to accept it")
+        raise RefusedError(Reason.WRONG_IDENTITY, f"the first signature is by {signer}; give --policy to accept it")
     return signer
 
 
@@ -89,5 +91,4 @@ def _show(said: Provenance, signers: list[Signer]) -> None:
     )
     print("lineward: what you are going to sign", file=sys.stderr)
     for name, value in rows:
-        line = "".join(character if character.isprintable() else "?" for character in value)
-        print(f"  {name:15} {line}", file=sys.stderr)
+        print(f"  {name:15} {clean(value)}", file=sys.stderr)
