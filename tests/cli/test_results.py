@@ -139,7 +139,7 @@ def test_errors_are_one_document_too(
         code, found = run(*wrong)
         assert (code, found["outcome"], found["reason"]) == (64, "usage", "Usage")
     (data / "train.csv").write_text("x")
-    code, found = run("attest", data, "--add-signature", good, "--key", "k.pem")
+    code, found = run("attest", data, "--add-signature", good, "--unverified-first", "--key", "k.pem")
     assert (code, found["reason"]) == (1, "ContentDiffers")
     monkeypatch.setattr(verify, "judge_all", lambda *_: 1 // 0)
     code, found = run("verify", good, "--trust-root", "k.pub")
