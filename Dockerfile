@@ -27,7 +27,7 @@ COPY . .
 RUN set -eu; \
     if [ ! -d wheels/project ]; then \
         apt-get update; apt-get install --yes --no-install-recommends gcc libc6-dev; \
-        /opt/pip/bin/pip install --require-hashes --requirement requirements/build.txt; \
+        /opt/pip/bin/pip install --require-hashes --no-deps --requirement requirements/build.txt; \
         LINEWARD_NATIVE=require /opt/pip/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels/project .; \
     fi; \
     /opt/pip/bin/pip --python /opt/lineward/bin/python install --quiet --no-deps --no-index --root /app wheels/project/lineward-*.whl

@@ -11,8 +11,9 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml requirements/build.txt requirements/dev.txt $(wildcard hatch_build.py core/lineward/native/*.[ch])
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements/build.txt --requirement requirements/dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check --quiet
 	@touch $@
 
 dev: $(STAMP) ## make .venv with everything for development
@@ -41,7 +42,7 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 
 test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
 	$(BIN)/python tests/native/check_native.py
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements/oracle.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements/oracle.txt
 	LINEWARD_TOOLS=require $(BIN)/python -m pytest tests/manifest/test_oracle.py
 
 RUNS ?= 1000000

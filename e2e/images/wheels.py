@@ -104,8 +104,9 @@ def _python() -> Path:
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "--quiet", "install", "--require-hashes", "-r", str(_BUILD_REQUIREMENTS)]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        install = [str(python), "-m", "pip", "--quiet", "install", "--require-hashes", "--no-deps"]
+        command = [*install, "-r", str(_BUILD_REQUIREMENTS)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ImageError("pip install of the build requirements failed:\n" + done.stderr.strip()[-2000:])
         (folder / "complete").touch()
