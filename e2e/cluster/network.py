@@ -1,6 +1,7 @@
 """The bridge that joins pods and host, and what a kernel must be told for it; all undone by ``remove``."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def remove(layout: Layout) -> None:
 
 def leftovers() -> list[str]:
     """What of the network is there, in words; empty after ``remove``."""
-    tables = _output("nft", "list", "tables").splitlines()
+    tables = _output("nft", "list", "tables").splitlines() if shutil.which("nft") else []  # nothing else makes tables
     ours = (f"table inet {GUARD}", "table ip kube-proxy", "table ip6 kube-proxy")
     found = [line.strip() for line in tables if line.strip() in ours]
     return found + ([f"bridge {BRIDGE}"] if Path("/sys/class/net", BRIDGE).exists() else [])

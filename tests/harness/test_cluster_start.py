@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from e2e.cluster import lifecycle
+from e2e.cluster.layout import Layout
 from e2e.cluster.progress import TimedOutError, tail, wait_for
 
 
@@ -39,3 +40,10 @@ def test_a_part_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 def test_a_log_that_is_not_there_has_no_last_lines(tmp_path: Path) -> None:
     assert tail(tmp_path / "nothing", 5) == ""
+
+
+def test_the_status_needs_no_program_that_a_start_would_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not lifecycle.status(Layout(state=tmp_path / "state", run=tmp_path / "run")).running
