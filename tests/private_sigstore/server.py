@@ -6,11 +6,10 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from rfc3161_client import decode_timestamp_response
+from tests.loopback import serving
 from tests.private_sigstore.authorities import Identity
 from tests.private_sigstore.instance import Faults, PrivateSigstore
 
@@ -138,12 +138,5 @@ def _json(value: dict[str, Any]) -> tuple[str, bytes]:
 def serve(sigstore: PrivateSigstore, faults: Faults = Faults()) -> Iterator[str]:  # noqa: B008 - a frozen value
     """Serve on a free port of loopback; yields the base URL."""
     handler = type("Handler", (_Handler,), {"sigstore": sigstore, "faults": faults})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(handler) as url:
+        yield url

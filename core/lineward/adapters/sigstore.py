@@ -39,9 +39,9 @@ MAX_ROOTS = 16
 class SigstoreVerifier:
     """Verifies bundles offline; safe to share between threads. Implements `ports.EvidenceVerifier`."""
 
-    def __init__(self, max_bundle: int = MAX_BUNDLE) -> None:
-        """Verify bundles of at most `max_bundle` bytes."""
-        self._max_bundle = max_bundle
+    def __init__(self, max_bundle: int = MAX_BUNDLE, max_statement: int = statements.MAX_STATEMENT) -> None:
+        """Verify bundles of at most `max_bundle` bytes, with statements of at most `max_statement`."""
+        self._max_bundle, self._max_statement = max_bundle, max_statement
         self._roots: OrderedDict[Digest, Anchors] = OrderedDict()
         self._lock = Lock()
 
@@ -52,7 +52,7 @@ class SigstoreVerifier:
         TrustRootInvalid. Nothing else is raised.
         """
         signed = self.check(bundle, trust_root)
-        statement = statements.parse(signed.payload_type, signed.payload)
+        statement = statements.parse(signed.payload_type, signed.payload, self._max_statement)
         provenance = None
         if statement.predicate_type == statements.DATASET_PROVENANCE:
             provenance = provenances.parse(statement.predicate)

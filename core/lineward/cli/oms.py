@@ -6,7 +6,6 @@ signature it is, for the identity or key given in place of a policy, by the rule
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,9 +17,8 @@ from lineward.adapters.sources import MAX_BUNDLE_FILE, Inputs
 from lineward.cli.report import Report
 from lineward.domain import explain, oms, statement, strictjson
 from lineward.domain.dataset import DatasetVersion, Integrity, ManifestRef
-from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
-from lineward.domain.evidence import Evidence, TrustRoot
+from lineward.domain.evidence import Evidence
 from lineward.domain.explain import Outcome, Step
 from lineward.domain.judge import judge
 from lineward.domain.manifest import MIN_CHUNK_BYTES, Profile
@@ -43,10 +41,10 @@ def is_signature(raw: bytes) -> bool:
 
 def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: datetime) -> Report:
     """Verify an OMS signature, by whom the policies accept at that moment, and the folder's files."""
-    made = Report(name)
+    made, verifier = Report(name), SigstoreVerifier(MAX_BUNDLE_FILE, MAX_BUNDLE_FILE)
     for policy in inputs.policies:
         try:
-            evidence = _evidence(raw, inputs.trust_root_of(policy))
+            evidence = verifier.verify(raw, inputs.trust_root_of(policy))
             made.steps += explain.signature_steps([evidence])
             _judge(made, evidence, _asked(policy, inputs), inputs.recalls, now)
             signature = oms.parse(_statement(evidence))
@@ -62,21 +60,6 @@ def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: date
 def statement_of(folder: Path) -> bytes:
     """The OMS statement about a folder. Raises LinewardError as `files_plain.digests` does."""
     return oms.statement_of(folder.resolve().name or "data", list(digests(folder)))
-
-
-def _evidence(raw: bytes, root: TrustRoot) -> Evidence:
-    signed = SigstoreVerifier(MAX_BUNDLE_FILE).check(raw, root)
-    said = statement.parse(signed.payload_type, signed.payload, MAX_BUNDLE_FILE)
-    return Evidence(
-        bundle=Digest(hashlib.sha256(raw).digest()),
-        signer=signed.signer,
-        signed_at=signed.signed_at,
-        subject=said.subject,
-        predicate_type=said.predicate_type,
-        predicate=said.predicate,
-        not_before=signed.not_before,
-        not_after=signed.not_after,
-    )
 
 
 def _statement(evidence: Evidence) -> statement.Statement:
