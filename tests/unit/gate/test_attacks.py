@@ -173,6 +173,17 @@ def test_9_data_is_not_mounted_where_the_runtime_mounts(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/data2", "/dat", "/other/data"])
+@pytest.mark.parametrize(
+    ("data", "other"), [("/lib/d", "/usr/lib64/d"), ("/libs/d", "/usr/lib/d"), ("/var/locks", "/run/lock")]
+)
+def test_9_what_only_looks_like_such_a_link_is_no_overlap(data: str, other: str) -> None:
+    def change(pod: Json) -> None:
+        main(pod)["volumeMounts"][0].update(mountPath=data)
+        add_volume(pod, "scratch", {"emptyDir": {}}, other)
+
+    assert admitted(with_change(change)) == ()
+
+
 def test_9_neighbouring_paths_are_no_overlap(path: str) -> None:
     assert admitted(with_change(lambda p: add_volume(p, "scratch", {"emptyDir": {}}, path))) == ()
 
@@ -186,8 +197,16 @@ def test_9_neighbouring_paths_are_no_overlap(path: str) -> None:
         ("/var/../var/./run/d/x", "/run/d"),
         ("/var", "/var/run/x"),
     ],
+        ("/var/lock/d", "/run/lock/d/x"),
+        ("/run/lock", "/var/lock/x"),
+        ("/run", "/var/lock/x"),
+        ("/bin/d", "/usr/bin/d/x"),
+        ("/usr/sbin/d/x", "/sbin/d"),
+        ("/lib/d", "/usr/lib/d"),
+        ("/usr/lib64", "/lib64/x"),
+        ("/usr", "/lib/x"),
 )
-def test_9_var_run_is_a_link_to_run(data: str, other: str) -> None:
+def test_9_a_mount_through_a_link_of_most_images_is_a_mount_of_its_target(data: str, other: str) -> None:
     def change(pod: Json) -> None:
         main(pod)["volumeMounts"][0].update(mountPath=data)
         add_volume(pod, "smuggled", {"emptyDir": {}}, other)
