@@ -1,8 +1,9 @@
 """One vocabulary for why something was refused or unknown.
 
 The same word appears in the deny message, the condition, the Event, the metric label, the ledger and `docs/reasons.md`;
-a test fails when a reason is missing from any of them. Values are CamelCase as the API conventions ask of condition
-reasons (https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties).
+a test fails when one of them does not take a reason (`tests/house/test_reasons.py`). Values are CamelCase as the API
+conventions ask of condition reasons
+(https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties).
 """
 
 from __future__ import annotations
