@@ -98,6 +98,7 @@ STRICTER_SERVER = frozenset(
         "spec.attestations.2.url",  # nothing is fetched at admission
         "spec.volumes.4.fetched.mountPath",
         "spec.volumes.hostPaths.0",  # compared exactly
+        "spec.volumes.nfs.0.path",
         "spec.match.namespaces.names.0",  # matches no namespace
         "spec.keys.0.notAfter",  # a window that is never open
         "spec.assurance",  # more levels are known than can be asked for

@@ -228,7 +228,8 @@ def _csi(raw: Reader) -> CsiVolume:
     return read
 
 
-def _nfs(raw: Reader) -> NfsVolume:
+def nfs(raw: Reader) -> NfsVolume:
+    """Parse `{server, path}`."""
     read = NfsVolume(raw.text("server", cap=253), raw.text("path"))
     raw.done()
     return read
@@ -244,7 +245,7 @@ _VOLUMES: Mapping[str, Callable[[Reader], VolumeIdentity]] = {
     "persistentVolumeClaim": claim,
     "image": lambda raw: ImageVolume(_image(raw)),
     "csi": _csi,
-    "nfs": _nfs,
+    "nfs": nfs,
     "fetched": _fetched,
 }
 

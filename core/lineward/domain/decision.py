@@ -18,10 +18,7 @@ from lineward.domain.podspec import Pod, Usage, usage, workload_kinds
 from lineward.domain.policy import DEFAULT_TIMEOUT, Mode, Policy, Sidecar
 from lineward.domain.reasons import Reason
 from lineward.domain.rules import (
-    DATA_RULES,
-    OUTPUT_RULES,
     POD_RULES,
-    VOLUME_RULES,
     Case,
     Group,
     Objection,
@@ -32,6 +29,7 @@ from lineward.domain.rules import (
 )
 from lineward.domain.settings import Settings
 from lineward.domain.verdict import MAX_VOLUMES
+from lineward.domain.volume_rules import DATA_RULES, OUTPUT_RULES, VOLUME_RULES
 from lineward.domain.volumes import Kind, Volume
 from lineward.domain.world import BrokenPolicy, World
 
@@ -179,7 +177,7 @@ def _roles(pod: Pod, used: Usage, policies: Sequence[Policy]) -> tuple[tuple[Gro
     data: list[Group] = []
     outputs: list[Group] = []
     for identity, members in groups.items():
-        listed = isinstance(identity, ClaimVolume) and policies and all(identity in p.outputs for p in policies)
+        listed = isinstance(identity, ClaimVolume) and policies and all(identity in p.volumes.outputs for p in policies)
         role = outputs if listed and is_written(used, members) else data
         role.append(Group(identity, tuple(members)))
     return tuple(data), tuple(outputs)

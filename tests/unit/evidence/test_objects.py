@@ -179,6 +179,11 @@ KEYLESS = {"issuer": ISSUER, "subject": SUBJECT}
         ("spec/authorities/0/keyless/claims", {}),
         ("spec/authorities/0/keyless/claims", None),
         ("spec/volumes", {"outputs": [{"nfs": {}}]}),
+        ("spec/volumes", {"nfs": [{"server": "s"}]}),
+        ("spec/volumes", {"nfs": [{"path": "/p"}]}),
+        ("spec/volumes", {"nfs": [{"server": "s", "path": "/p", "below": True}]}),
+        ("spec/volumes", {"nfs": ["s:/p"]}),
+        ("spec/volumes", {"nsf": [{"server": "s", "path": "/p"}]}),
         ("spec/assurance", "most"),
         ("spec/sidecar", "on"),
         ("spec/verification", {"timeout": "9999h"}),
@@ -194,12 +199,17 @@ def test_a_policy_that_is_none(path: str, value: object) -> None:
 
 def test_a_policy_is_read_whole() -> None:
     read = a_policy(
-        volumes={"outputs": [{"persistentVolumeClaim": {"name": "model-out"}}], "hostPaths": ["/dev/x"]},
+        volumes={
+            "outputs": [{"persistentVolumeClaim": {"name": "model-out"}}],
+            "hostPaths": ["/dev/x"],
+            "nfs": [{"server": "s", "path": "/p"}],
+        },
         verification={"timeout": "1h30m"},
         require=[{"predicateType": DATASET_PROVENANCE, "maxAge": "24h"}],
     )
-    assert read.outputs == (ClaimVolume("model-out"),)
-    assert read.host_paths == ("/dev/x",)
+    assert read.volumes.outputs == (ClaimVolume("model-out"),)
+    assert read.volumes.host_paths == ("/dev/x",)
+    assert read.volumes.nfs == (NfsVolume("s", "/p"),)
     assert read.timeout == timedelta(minutes=90)
     assert read.require[0].max_age == timedelta(days=1)
 
