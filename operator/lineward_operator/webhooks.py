@@ -26,7 +26,7 @@ from lineward_operator.kubeio import MUTATING, NAMESPACES, SECRETS, SERVICES, VA
 
 AUTHORITY_SECRET = "lineward-webhook-ca"  # noqa: S105 - the name of a Secret
 CONFIGURATIONS = (("mutating.yaml", MUTATING), ("validating.yaml", VALIDATING))
-"""Mutating first: while only that one is there, pods are injected but none is refused for want of it."""
+"""Mutating comes first and goes last: with that one alone, pods are injected and none is refused for want of it."""
 HANDSHAKE_TIMEOUT = 5.0
 DEFAULTS = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10, "reinvocationPolicy": "Never"}
 """What the API server adds to a webhook (Kubernetes, pkg/apis/admissionregistration/v1/defaults.go)."""
@@ -68,7 +68,7 @@ class WebhookKeeper:
         bundle = await self._certificates(_published(live))
         if not self._settings.intercepted_namespaces:
             self.registered = False
-            removed = [await self._remove(resource) for _, resource in CONFIGURATIONS]
+            removed = [await self._remove(resource) for _, resource in reversed(CONFIGURATIONS)]
             return "removed" if any(removed) else "no namespaces to intercept"
         if not bundle:
             return f"waiting for ca.crt in Secret {self._settings.webhook_secret}"

@@ -40,6 +40,8 @@ NS = "lineward-system"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SETTINGS = Settings(intercepted_namespaces=("ml",))
 LIVE = (MUTATING.path("", "lineward"), VALIDATING.path("", "lineward"))
+VALIDATING_FIRST = [("DELETE", LIVE[1]), ("DELETE", LIVE[0])]
+"""Between the two deletes no pod may be refused for want of what only the mutating webhook adds."""
 
 
 def configuration(kind: str) -> Json:
@@ -164,6 +166,7 @@ async def test_without_namespaces_the_gate_goes(stage: Stage) -> None:
     await stage.keeper().reconcile()
     assert await stage.keeper(intercepted_namespaces=()).reconcile() == "removed"
     assert stage.api.count("webhookconfigurations") == 0
+    assert stage.api.writes[-2:] == VALIDATING_FIRST
     assert await stage.keeper(intercepted_namespaces=()).reconcile() == "no namespaces to intercept"
 
 
@@ -238,6 +241,7 @@ async def test_uninstall_stops_the_operator_and_takes_the_gate_down(stage: Stage
     assert await uninstall(stage.kube, SETTINGS, said.append)
     assert stage.api.objects[DEPLOYMENTS.path(NS, "lineward-operator")]["spec"]["replicas"] == 0
     assert stage.api.count("webhookconfigurations") == 0
+    assert stage.api.writes[-2:] == VALIDATING_FIRST
     assert any("mutating webhook configuration lineward: deleted" in line for line in said)
     assert await uninstall(stage.kube, SETTINGS, said.append)
     assert "validating webhook configuration lineward: not there" in said
