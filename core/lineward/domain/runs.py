@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from lineward.domain import podentry
+from lineward.domain import messages, podentry
 from lineward.domain.conditions import Condition, Status, Type
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.plan import Plan, Refusal
@@ -111,7 +111,7 @@ def judge(facts: RunFacts) -> Judgement:
     worst = _worst(counted)
     agreement = agree(started)
     if worst is not None and worst.verdict is not Verdict.VERIFIED:
-        return Judgement(phase, worst.verdict, worst.reason, f"pod {worst.name}: {worst.message}", agreement)
+        return Judgement(phase, worst.verdict, worst.reason, messages.of_pod(worst.name, worst.message), agreement)
     if not agreement:
         return Judgement(phase, Verdict.UNKNOWN, Reason.RANKS_DISAGREE, "pods read different roots", agreement)
     if any(pod.verdict is None for pod in counted) or not counted:
@@ -267,8 +267,8 @@ def _worst(pods: Sequence[PodRecord]) -> PodRecord | None:
 
 def _verified_message(pods: Sequence[PodRecord], stopped: int) -> str:
     read = sorted({f"{v.dataset} {v.version}" for pod in pods for v in pod.volumes if v.dataset})
-    text = f"{len(pods)} pod{'s' if len(pods) > 1 else ''} read {', '.join(read) or 'no data'}"
-    return f"{text}; {stopped} stopped before" if stopped else text
+    head = f"{len(pods)} pod{'s' if len(pods) > 1 else ''} read "
+    return messages.framed(head, ", ".join(read) or "no data", f"; {stopped} stopped before" if stopped else "")
 
 
 def _finished(facts: RunFacts) -> str:
