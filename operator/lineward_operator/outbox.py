@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from lineward.domain import lineage, runs
+from lineward.domain import lineage, podentry, runs
 from lineward.domain.fields import moment
 from lineward.domain.lineage import EventType, Run
 from lineward.domain.plan import Plan, PlannedVolume
@@ -91,7 +91,7 @@ class Outbox:
         return Data(tuple(inputs.values()), tuple(outputs.values()))
 
     def _verdict(self, pod: PodRecord) -> Message:
-        encoded = runs.encode(pod)
+        encoded = podentry.encode(pod)
         said = {name: encoded[name] for name in TESTIMONY if name in encoded}
         about = {"namespace": self.namespace, "pod": pod.name, "podUid": pod.uid}
         return self._entry("verdict", pod.uid, {**said, **about, "workload": runs.reference(self.facts.workload)})
