@@ -110,7 +110,6 @@ def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
 
 def read_trust_root(path: Path) -> list[TrustRoot]:
     """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
-
     Raises InvalidInputError(TrustRootInvalid).
     """
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
@@ -127,6 +126,11 @@ def read_trust_root(path: Path) -> list[TrustRoot]:
         inner = value.get("trustedRoot", value)
         return [trustroot.make(NAMELESS, json.dumps(inner) if inner is not value else text)]
     return _trust_root_objects(path, broken)
+
+
+def read_pem(path: Path) -> str:
+    """Read the text of a PEM public key, unparsed. Raises InvalidInputError(TrustRootInvalid)."""
+    return _read(path, trustroot.MAX_PEM, Reason.TRUST_ROOT_INVALID).decode(errors="replace")
 
 
 def _trust_root_objects(path: Path, broken: InvalidInputError | None) -> list[TrustRoot]:
