@@ -1,4 +1,4 @@
-"""`trust-root from-key` writes a key down, with what it is believed for."""
+"""A key on the command line counts as the same key does in the cluster, and `trust-root from-key` writes it down."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.cli.conftest import Command
 from tests.cli.test_verify import verify
 
-from lineward.domain.evidence import SigningTime
+from lineward.adapters import sources
+from lineward.domain.evidence import SigningTime, TrustRoot
+from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
+from lineward_webhook import evidence, kinds
 
 WHAT = ["--dataset", "d", "--version", "1", "--namespace", "ml", "--pvc", "credit"]
 FAR = "2999-01-01T00:00:00Z"
@@ -56,6 +59,41 @@ def written(lineward: Command, key: Path, *arguments: str | Path) -> Path:
     path = key / "root.yaml"
     assert lineward("trust-root", "from-key", key / "vault.pub", *arguments, "--out", path) == (0, "")
     return path
+
+
+def in_the_cluster(public: Path) -> TrustRoot:
+    """The key as a TrustRoot of the cluster that says nothing more of it."""
+    spec = {"keys": [{"name": public.stem, "pem": public.read_text()}]}
+    root = kinds.read_trust_root({"metadata": {"name": "default"}, "spec": spec})
+    assert isinstance(root, TrustRoot)
+    return root
+
+
+@pytest.mark.parametrize("kind", ["timeless", "timed"])
+def test_a_bare_key_counts_as_the_webhook_counts_it(
+    kind: str, key: Path, lineward: Command, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    bundle: Path = request.getfixturevalue(kind)
+    assert [root.digest for root in sources.read_trust_root(key / "vault.pub")] == [
+        in_the_cluster(key / "vault.pub").digest
+    ]
+    there = evidence.verify(bundle.read_bytes(), in_the_cluster(key / "vault.pub"))
+    assert isinstance(there, Refusal)
+    code, (report,) = verify(lineward, capsys, bundle, "--trust-root", key / "vault.pub")
+    assert (code, report["reason"], report["message"]) == (1, there.reason, there.message)
+
+
+def test_a_bare_key_is_refused_with_the_way_out_and_the_way_out_works(
+    timeless: Path, key: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, (report,) = verify(lineward, capsys, timeless, "--trust-root", key / "vault.pub")
+    assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
+    assert "gives key vault no notAfter: lineward trust-root from-key writes one that does" in report["message"]
+    root = written(lineward, key, "--not-after", FAR)
+    for target in (timeless, timeless.with_name("d-1.yaml")):
+        assert verify(lineward, capsys, data, target, "--trust-root", root)[0] == 0
+    code, (report,) = verify(lineward, capsys, timeless, "--trust-root", root, "--at", "2999-01-01T00:00:01Z")
+    assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
 
 
 def test_a_key_that_did_not_sign_is_nobody(

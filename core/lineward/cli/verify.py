@@ -96,7 +96,8 @@ def _parser(prog: str) -> Parser:
 def rule_arguments(parser: Parser) -> None:
     """Arguments that every command shares which judges evidence."""
     add = parser.add_argument
-    add("--trust-root", action="append", default=[], metavar="FILE", help="TrustRoot, trusted_root.json, or PEM key")
+    roots = "TrustRoot or trusted_root.json; lineward trust-root from-key makes one of a PEM key"
+    add("--trust-root", action="append", default=[], metavar="FILE", help=roots)
     add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
     add("--at", type=moment_argument, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
     add("-o", "--output", choices=FORMATS, default="table", help="format of the result")
