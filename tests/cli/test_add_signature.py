@@ -207,10 +207,14 @@ def test_a_first_signature_by_a_key_needs_no_policy(
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (tmp_path / f"{name}.pub").write_bytes(public)
         (tmp_path / f"{name}.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        until = ["--not-after", "2999-01-01T00:00:00Z", "--out", str(tmp_path / f"{name}.yml")]
+        assert lineward("trust-root", "from-key", tmp_path / f"{name}.pub", *until) == (0, "")
     lineward("attest", data, *WHAT, "--key", tmp_path / "key.pem", "--out", out)
     call = ["attest", str(data), "--add-signature", str(out / f"{NAME}.yaml"), *second]
-    assert lineward(*call, "--trust-root", tmp_path / "other.pub")[0] == 1
-    assert lineward(*call, "--trust-root", tmp_path / "key.pub") == (0, "")
+    code, said = lineward(*call, "--trust-root", tmp_path / "key.pub")
+    assert (code, said.split(":")[0]) == (1, Reason.OUTSIDE_VALIDITY.value), "nothing says when it signed"
+    assert lineward(*call, "--trust-root", tmp_path / "other.yml")[0] == 1
+    assert lineward(*call, "--trust-root", tmp_path / "key.yml") == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from lineward.adapters.files_limits import MAX_WORKERS
 from lineward.cli.exits import UsageError
+from lineward.domain import fields
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import Parameters
 
@@ -50,6 +52,14 @@ def number_argument(low: int, high: int) -> Callable[[str], int]:
 
 
 workers_argument = number_argument(1, MAX_WORKERS)
+
+
+def moment_argument(text: str) -> datetime:
+    """A time of RFC 3339 with its zone. Raises argparse.ArgumentTypeError."""
+    try:
+        return fields.moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T12:00:00Z") from error
 
 
 def size_text(size: float) -> str:

@@ -13,8 +13,16 @@ from lineward.adapters.files import Outcome, verify_tree
 from lineward.adapters.sources import Inputs
 from lineward.cli import oms, report
 from lineward.cli.report import Judge, Report
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, end_progress, progress_to, workers_argument
-from lineward.domain import explain, fields, policy
+from lineward.cli.terminal import (
+    FORMATS,
+    PROGRESS,
+    Parser,
+    end_progress,
+    moment_argument,
+    progress_to,
+    workers_argument,
+)
+from lineward.domain import explain, policy
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.explain import Step
@@ -88,9 +96,10 @@ def _parser(prog: str) -> Parser:
 def rule_arguments(parser: Parser) -> None:
     """Arguments that every command shares which judges evidence."""
     add = parser.add_argument
-    add("--trust-root", action="append", default=[], metavar="FILE", help="TrustRoot, trusted_root.json, or PEM key")
+    roots = "TrustRoot or trusted_root.json; lineward trust-root from-key makes one of a PEM key"
+    add("--trust-root", action="append", default=[], metavar="FILE", help=roots)
     add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
-    add("--at", type=_moment, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
+    add("--at", type=moment_argument, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
     add("-o", "--output", choices=FORMATS, default="table", help="format of the result")
 
 
@@ -167,13 +176,6 @@ def _give(inputs: Inputs, authorities: list[dict[str, object]]) -> None:
     }
     inputs.given = policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
     inputs.policies.append(inputs.given)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return fields.moment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T12:00:00Z") from error
 
 
 def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: argparse.Namespace) -> None:
