@@ -1,7 +1,7 @@
 """Why page ends depend on content: what two versions of a set have in common, cut so and by a fixed number of entries.
 
-A page of the new version counts where the old one has the same bytes in a page. Names and digests are made up; places of
-changes are random, and much depends on them where pages are fixed, so each figure is the mean of a few draws.
+A page of the new version counts where the old one has the same bytes in a page. Names and digests are made up. With
+fixed pages much depends on the place of a change, so each figure is the mean of a few random places.
 """
 
 from __future__ import annotations
