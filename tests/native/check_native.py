@@ -123,9 +123,12 @@ def watched_module(folder: Path, compiler: Sequence[str]) -> None:
     environment.pop("LINEWARD_ENGINE", None)
     used = "import lineward.native as n, sys; sys.exit(n.engine.__file__ != sys.argv[1])"
     subprocess.run([sys.executable, "-c", used, target], check=True, env=environment)
-    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-k", "not python", str(ROOT / "tests/manifest/test_engines.py")]
+    tests = [str(ROOT / "tests/manifest/test_engines.py"), "-k", "not python"]
+    options = ["-p", "no:cacheprovider", "--capture=no"]  # what a sanitizer says before it aborts must not be captured
     print("the Python module under address and undefined behaviour: ", end="", flush=True)
-    subprocess.run([sys.executable, *tests], check=True, timeout=600, cwd=ROOT, env=environment)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests], check=True, timeout=600, cwd=ROOT, env=environment
+    )
 
 
 def wheel_for_arm(folder: Path) -> None:
