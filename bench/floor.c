@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIECE ((size_t)128 * 1024)
+#define PIECE ((size_t)64 * 1024)
 #define CHUNK ((uint64_t)8 * 1024 * 1024)
 
 struct set {

@@ -68,7 +68,7 @@ HASH = """if True:
         except LinewardError as error:
             print(error)
 """
-PIECE = 128 * 1024
+PIECE = 64 * 1024
 
 
 def test_what_claims_to_be_empty_and_is_not_has_no_digest(engine: ModuleType) -> None:

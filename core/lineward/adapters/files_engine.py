@@ -33,7 +33,7 @@ COLD_THREADS = 8
 """Threads that wait for a disk; more gained nothing on an NVMe disk."""
 _STAT_ONLY, _COLD = 1, 2
 _WAITS_ONE_IN = 16
-_PIECE = 128 * 1024
+_PIECE = 64 * 1024
 """What the compiled engine reads of a large file at a time."""
 _STOP = (1 << 63) - 1
 _CLAIM = 16
