@@ -292,7 +292,8 @@ def test_provenance_comes_from_file_and_flags(
         "critical: [https://example.org/unknown]",
         "extensions: {a: .nan}",
         "extensions: {a: 1, A: 2}",
-        "extensions: {a: " + "[" * 31 + "]" * 31 + "}",
+        "extensions: {a: " + "[" * 31 + "]" * 31 + "}",  # one deeper than a file may nest
+        "extensions: {a: " + "[" * 30 + "]" * 30 + "}",  # and than a predicate, which is inside a statement
         "extensions: {a: '" + "x" * 300_000 + "'}",
         "extensions: {1: a, b: c}",
         "extensions: {a: !!binary aGk=}",
