@@ -15,8 +15,9 @@ from lineward import __version__
 from lineward.adapters import documents, surroundings
 from lineward.adapters.files import create_manifest
 from lineward.cli import attest_arguments, attest_first, exits, oms
-from lineward.cli.attest_output import Outputs
+from lineward.cli.attest_output import Outputs, require_outside
 from lineward.cli.attest_signing import Signing
+from lineward.cli.output import replacing
 from lineward.cli.terminal import end_progress, progress_to, show, size_text
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import dataset as datasets
@@ -55,7 +56,7 @@ def attest(arguments: argparse.Namespace) -> int:
     signing = Signing.prepare(arguments)
     outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
     with outputs:
-        outputs.require_free("lwm", "sigstore", "manifest.yaml", "yaml", *(["sig"] if arguments.oms else []))
+        outputs.require_free()
         with outputs.open("lwm") as manifest:
             summary = _hash(arguments, Parameters(Profile(arguments.profile), arguments.chunk_size), manifest)
         producer = {
@@ -86,6 +87,7 @@ def attest(arguments: argparse.Namespace) -> int:
 def add_signature(arguments: argparse.Namespace) -> int:
     """Hash the folder again and add a second signer's statement to a DatasetVersion file."""
     path = Path(arguments.add_signature)
+    require_outside(path.parent, Path(arguments.folder))
     obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
     others = [other for other in documents.read_all(path, Reason.DATASET_INVALID) if other != obj]
     dataset = datasets.parse(obj)
@@ -94,7 +96,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
     signing = Signing.prepare(arguments)
     signing.require_new([a.bundle for a in dataset.attestations if a.bundle])
     parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
-    with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
+    with replacing(path) as file:
         summary = _hash(arguments, parameters, None)
         if summary.root != dataset.integrity.root or summary.manifest != said.subject:
             problem = f"{arguments.folder} has root {summary.root}, not {dataset.integrity.root}"
@@ -107,10 +109,9 @@ def add_signature(arguments: argparse.Namespace) -> int:
         changed = copy.deepcopy(obj)
         changed["spec"]["attestations"].append({"bundle": bundle.decode()})
         datasets.parse(changed)
-        outputs.put(path.name, documents.dump_like(path, [*others, changed]))
-        files = outputs.commit()
-    _apply(cluster, [changed], files)
-    _report(arguments, names, summary, evidence, files)
+        file.write(documents.dump_like(path, [*others, changed]))
+    _apply(cluster, [changed], [path])
+    _report(arguments, names, summary, evidence, [path])
     return exits.OK
 
 
