@@ -147,7 +147,7 @@ class Kube:
     async def discover(self, api_version: str) -> Json:
         """Return the APIResourceList of a group and version."""
         root = "/apis/" if "/" in api_version else "/api/"
-        return await self._call("GET", root + quote(api_version, safe="/"))
+        return await self._call("GET", root + "/".join(quote(part, safe="") for part in api_version.split("/")))
 
     async def create(self, resource: Resource, body: Json, namespace: str = "") -> Json:
         """Create an object."""
@@ -205,8 +205,18 @@ class Kube:
             raise KubeError(0, str(error) or type(error).__name__) from error
         if response.status >= 400:
             raise _error(response.status, data)
-        decoded: Json = json.loads(data)
-        return decoded
+        return _decoded(response.status, data)
+
+
+def _decoded(status: int, data: bytes) -> Json:
+    """The object in an answer; what stands behind an aggregated API may answer anything."""
+    try:
+        decoded = json.loads(data)
+    except ValueError as error:
+        raise KubeError(status, f"the answer is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise KubeError(status, "the answer is no object")
+    return decoded
 
 
 def _error(status: int, data: bytes) -> KubeError:

@@ -56,12 +56,13 @@ class Key:
 
 @dataclass(slots=True)
 class Tracked:
-    """A pod with a verify container. `workload` is None until its owners were read."""
+    """A pod with a verify container. `workload` is None until its owners were read, which failed first at `failing`."""
 
     observed: ObservedPod
     genuine: bool
     gone: bool = False
     workload: Owner | None = None
+    failing: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -89,7 +90,9 @@ class World:
     disturbed: dict[str, dict[str, str]] = field(default_factory=dict)
     """By uid of a known pod: which pod could write to which of its volumes, as pod by volume."""
     unplaced: dict[str, set[str]] = field(default_factory=dict)
-    """Uids of pods by namespace whose workload was not looked for yet; until then no run there may end."""
+    """Uids of pods by namespace whose workload is not known yet; runs wait for those that may belong to them."""
+    held: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """Since when a run, by namespace and uid of its workload, waits for pods to be placed."""
     primed: bool = False
     """Whether everything was listed once, so that what is not there does not exist."""
     last_event: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -129,7 +132,8 @@ class World:
 
     def forget_pod(self, uid: str) -> None:
         """Forget a pod that no longer exists."""
-        self.pods.pop(uid, None)
+        if pod := self.pods.pop(uid, None):
+            self.unplaced.get(pod.observed.namespace, set()).discard(uid)
         self.disturbed.pop(uid, None)
 
     async def namespace_labels(self, namespace: str) -> Mapping[str, str]:
