@@ -47,6 +47,11 @@ class KubeError(Exception):
         """RBAC does not allow it."""
         return self.status == 403
 
+    @property
+    def ending(self) -> bool:
+        """Nothing can be created there any more: the namespace is being deleted, or is gone, or the kind is."""
+        return self.missing or (self.forbidden and "being terminated" in self.message)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:

@@ -86,6 +86,8 @@ class World:
     pods: dict[str, Tracked] = field(default_factory=dict)
     members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Uids of known pods by namespace and uid of their workload."""
+    deleted: dict[tuple[str, str], Json] = field(default_factory=dict)
+    """Last state of deleted TrainingRuns, by namespace and uid of their workload, until it stands somewhere else."""
     stays: Stays = field(default_factory=Stays)
     disturbed: dict[str, dict[str, str]] = field(default_factory=dict)
     """By uid of a known pod: which pod could write to which of its volumes, as pod by volume."""

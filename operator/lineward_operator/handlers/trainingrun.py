@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lineward.domain import overlap, runs
-from lineward.domain.conditions import Condition, Status, Type, find, timestamp
+from lineward.domain.conditions import Condition, Status, Type, timestamp
 from lineward.domain.podstatus import PodRecord
 from lineward.domain.reasons import Reason
 from lineward.domain.runs import Judgement, Phase, RunFacts, WorkloadState
@@ -22,7 +22,7 @@ from lineward_operator.handlers import runindex
 from lineward_operator.kubeio import DATASET_RECALLS, TRAINING_RUNS, Json, KubeError
 from lineward_operator.ledger import Message, RejectedError, UnavailableError
 from lineward_operator.outbox import Outbox, moment_of
-from lineward_operator.world import Key, Tracked, World
+from lineward_operator.world import Key, Tracked, World, identity
 
 RETRY_LEDGER = 10.0
 PLACING = 0.5
@@ -37,8 +37,13 @@ LAST_POLL = 60.0
 
 def seen(world: World, obj: Json, *, gone: bool) -> None:
     """Note a TrainingRun, and have it filled."""
+    before = world.find(TRAINING_RUNS, *identity(obj))
     if not world.remember(TRAINING_RUNS, obj, gone=gone):
         return
+    if gone:
+        runindex.deleted(world, obj)
+    elif before is not None and before["metadata"].get("uid") != obj["metadata"].get("uid"):
+        runindex.deleted(world, before)
     namespace = obj["metadata"]["namespace"]
     workload = runs.workload(obj)
     uids = [workload.uid] if workload else runindex.candidates(world, obj)
@@ -52,25 +57,26 @@ async def reconcile(world: World, namespace: str, uid: str) -> float | None:
     members = runindex.members(world, namespace, uid)
     if _held(world, namespace, uid, members):
         return PLACING
-    obj = runindex.find(world, namespace, uid, members)
+    obj = runindex.find(world, namespace, uid, members) or await runindex.make(world, namespace, uid, members)
     if obj is None:
-        if not members:
-            return None
-        obj = await runindex.create(world, namespace, members)
-    before, facts = await _facts(world, namespace, obj, members)
+        return None
+    gone = [uid for uid, pod in members.items() if pod.gone]
+    known = runindex.remembering(world, namespace, uid, obj)
+    before, facts = await _facts(world, namespace, known, members)
     judgement = runs.judge(facts)
     told = [pod for pod in facts.pods if _news(pod, before.pods)]
     for pod in told:
         await events.announce(world, namespace, pod, facts.workload)
     plans = {uid: pod.observed.plan for uid, pod in members.items()}
     recorded = await _record(
-        world, obj, before, Outbox(world.settings.cluster_name, namespace, facts, judgement, plans)
+        world, known, before, Outbox(world.settings.cluster_name, namespace, facts, judgement, plans)
     )
     conditions = [*runs.conditions(judgement, len(facts.pods)), *([recorded] if recorded else [])]
-    await world.set_status(TRAINING_RUNS, obj, runs.status(facts, judgement), conditions)
+    await runindex.write(world, uid, obj, runs.status(facts, judgement), conditions)
     for pod in told:
         world.metrics.verdict(pod)
-    runindex.forget_gone(world, namespace, uid)
+    if recorded is None or recorded.status is Status.TRUE:
+        runindex.forget(world, namespace, uid, gone)
     return _again(world, facts, judgement, recorded)
 
 
@@ -163,7 +169,7 @@ async def _record(world: World, obj: Json, before: RunFacts, outbox: Outbox) -> 
     if not world.ledger.configured:
         return None
     done = frozenset[str]()
-    if (find((obj.get("status") or {}).get("conditions") or (), Type.RECORDED) or {}).get("status") == "True":
+    if runindex.recorded(obj.get("status") or {}):
         told = replace(outbox, facts=before, judgement=runs.judge(before), plans={})
         done = frozenset(message.id for message in told.messages())
     return await _send(world, [message for message in outbox.messages() if message.id not in done])
