@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ REQUEST_TIMEOUT = 30.0
 PAGE = 500
 """Objects per list request, the chunk size that kubectl uses."""
 FIELD_MANAGER = "lineward-operator"
+JSON = "application/json"
+METADATA_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubeError(Exception):
@@ -137,12 +140,15 @@ class Kube:
                 return None
             raise
 
-    async def list(self, resource: Resource, namespace: str = "", selector: str = "") -> AsyncIterator[Json]:
+    async def list(
+        self, resource: Resource, namespace: str = "", selector: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[Json]:
         """Yield all objects, page by page; `selector` is a label selector."""
-        token = ""
+        token, headers = "", {"Accept": METADATA_ONLY} if metadata_only else {}
         while True:
             query = {"limit": str(PAGE), "continue": token, "labelSelector": selector}
-            page = await self._call("GET", resource.path(namespace), {k: v for k, v in query.items() if v})
+            given = {name: value for name, value in query.items() if value}
+            page = await self._call("GET", resource.path(namespace), given, headers=headers)
             for item in page.get("items") or ():
                 yield item
             token = (page.get("metadata") or {}).get("continue") or ""
@@ -167,14 +173,15 @@ class Kube:
         """Server-side apply; takes fields over from other managers."""
         path = resource.path(namespace, body["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._call("PATCH", path, query, body, "application/apply-patch+yaml")
+        return await self._call("PATCH", path, query, body, {"Content-Type": "application/apply-patch+yaml"})
 
     async def patch(
         self, resource: Resource, name: str, body: Json, namespace: str = "", subresource: str = ""
     ) -> Json:
         """JSON merge patch (RFC 7396)."""
         path = resource.path(namespace, name, subresource)
-        return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, "application/merge-patch+json")
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, headers)
 
     async def delete(self, resource: Resource, name: str, namespace: str = "") -> bool:
         """Delete an object; False where it was gone already."""
@@ -192,9 +199,9 @@ class Kube:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": JSON, "Content-Type": JSON, **headers}
         request = await self._api.param_serialize(
             method,
             path,

@@ -95,6 +95,8 @@ class World:
     """Uids of pods by namespace whose workload is not known yet; runs wait for those that may belong to them."""
     held: dict[tuple[str, str], datetime] = field(default_factory=dict)
     """Since when a run, by namespace and uid of its workload, waits for pods to be placed."""
+    absent: dict[str, set[str]] = field(default_factory=dict)
+    """By plural, uids of known objects that were not in the last list."""
     primed: bool = False
     """Whether everything was listed once, so that what is not there does not exist."""
     last_event: datetime = field(default_factory=lambda: datetime.now(UTC))

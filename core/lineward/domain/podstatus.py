@@ -146,6 +146,16 @@ def plausible(owner: Owner) -> bool:
     return bool(served and named and _UID.fullmatch(owner.uid))
 
 
+def vanished(record: PodRecord, at: str) -> PodRecord:
+    """What is left to say of a pod that was deleted while nobody watched, as was noticed `at` (RFC 3339)."""
+    if record.ended:
+        return record
+    ended = replace(record, phase="Failed", finished_at=at)
+    if record.verdict is not None:
+        return ended
+    return replace(ended, verdict=Verdict.UNKNOWN, message="the pod was deleted while nobody watched")
+
+
 def finished(pod: Json) -> str:
     """When a pod that has ended did: the last end of a container that the kubelet reported."""
     status, meta = pod.get("status") or {}, pod["metadata"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from lineward.domain import podstatus, runs
+from lineward.domain.conditions import timestamp
 from lineward.domain.errors import LinewardError
 from lineward.domain.podstatus import Owner
 from lineward.domain.policy import Policy
@@ -33,6 +35,15 @@ def seen(world: World, obj: Json, *, gone: bool) -> None:
             world.queue.add(Key(PODS.plural, found.namespace, found.reader))
         elif writers.get(found.volume) == found.writer:
             del writers[found.volume]
+
+
+def missed(world: World, uid: str) -> None:
+    """Note that a pod is gone although no watch said so."""
+    world.stays.forget(uid)
+    if pod := world.pods.get(uid):
+        record = podstatus.vanished(pod.observed.record, timestamp(world.now()))
+        pod.observed, pod.gone = replace(pod.observed, record=record), True
+        world.queue.add(Key(PODS.plural, pod.observed.namespace, uid))
 
 
 def _track(world: World, obj: Json, *, gone: bool) -> None:

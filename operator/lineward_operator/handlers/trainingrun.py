@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from lineward.domain import overlap, runs
+from lineward.domain import overlap, podstatus, runs
 from lineward.domain.conditions import Condition, Status, Type, timestamp
 from lineward.domain.podstatus import PodRecord
 from lineward.domain.reasons import Reason
 from lineward.domain.runs import Judgement, Phase, RunFacts, WorkloadState
-from lineward.domain.verdict import Verdict
 from lineward_operator import events
 from lineward_operator.handlers import runindex
 from lineward_operator.kubeio import DATASET_RECALLS, TRAINING_RUNS, Json, KubeError
@@ -121,7 +120,8 @@ def _merged(world: World, kept: Sequence[PodRecord], members: Mapping[str, Track
     for uid, tracked in members.items():
         now = _updated(pods.get(uid), tracked.observed.record)
         pods[uid] = overlap.disturbed(now, tracked.observed.plan, world.disturbed.get(uid, {}))
-    return tuple(_vanished(world, pod) if _is_lost(world, pod) else pod for pod in pods.values())
+    noticed = timestamp(world.now())
+    return tuple(podstatus.vanished(pod, noticed) if _is_lost(world, pod) else pod for pod in pods.values())
 
 
 def _updated(old: PodRecord | None, new: PodRecord) -> PodRecord:
@@ -136,14 +136,6 @@ def _updated(old: PodRecord | None, new: PodRecord) -> PodRecord:
 
 def _is_lost(world: World, pod: PodRecord) -> bool:
     return world.primed and not pod.ended and pod.uid not in world.pods
-
-
-def _vanished(world: World, pod: PodRecord) -> PodRecord:
-    """A pod that was deleted while nobody watched."""
-    ended = replace(pod, phase=Phase.FAILED.value, finished_at=timestamp(world.now()))
-    if pod.verdict is not None:
-        return ended
-    return replace(ended, verdict=Verdict.UNKNOWN, message="the pod was deleted while the operator was away")
 
 
 async def _state(world: World, namespace: str, before: RunFacts, pods: Sequence[PodRecord]) -> WorkloadState:

@@ -14,7 +14,7 @@ from tests.shell.operator.fakeapi import FakeApi
 from lineward.domain.errors import RefusedError
 from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.reasons import Reason
-from lineward_operator import watch
+from lineward_operator import sweep, watch
 from lineward_operator.kubeio import PODS, Resource
 from lineward_operator.world import World
 
@@ -139,6 +139,12 @@ class Cluster:
         await self.settle()
         stored: Json = self.api.objects.get(path, obj)
         return stored
+
+    async def sweep(self, *resources: Resource) -> None:
+        """List these kinds once more, until what is missing was missing twice."""
+        for resource in resources:
+            sweep.soon(self.world, resource)
+        await self.settle()
 
     async def prime(self) -> None:
         await watch.prime(self.world)
