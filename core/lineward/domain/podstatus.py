@@ -146,11 +146,14 @@ def plausible(owner: Owner) -> bool:
     return bool(served and named and _UID.fullmatch(owner.uid))
 
 
-def vanished(record: PodRecord, at: str) -> PodRecord:
-    """What is left to say of a pod that was deleted while nobody watched, as was noticed `at` (RFC 3339)."""
+def vanished(record: PodRecord) -> PodRecord:
+    """What is left to say of a pod that was deleted while nobody watched: when it ended, nobody knows.
+
+    A time of ours in its place would be another after a crash, and make a second entry of what was recorded.
+    """
     if record.ended:
         return record
-    ended = replace(record, phase="Failed", finished_at=at)
+    ended = replace(record, phase="Failed", finished_at="")
     if record.verdict is not None:
         return ended
     return replace(ended, verdict=Verdict.UNKNOWN, message="the pod was deleted while nobody watched")

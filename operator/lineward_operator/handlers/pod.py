@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lineward.domain import podstatus, runs
-from lineward.domain.conditions import timestamp
 from lineward.domain.errors import LinewardError
 from lineward.domain.podstatus import Owner
 from lineward.domain.policy import Policy
@@ -41,8 +40,8 @@ def missed(world: World, uid: str) -> None:
     """Note that a pod is gone although no watch said so."""
     world.stays.forget(uid)
     if pod := world.pods.get(uid):
-        record = podstatus.vanished(pod.observed.record, timestamp(world.now()))
-        pod.observed, pod.gone = replace(pod.observed, record=record), True
+        pod.observed = replace(pod.observed, record=podstatus.vanished(pod.observed.record))
+        pod.gone = True
         world.queue.add(Key(PODS.plural, pod.observed.namespace, uid))
 
 

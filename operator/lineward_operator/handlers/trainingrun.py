@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lineward.domain import overlap, podstatus, runs
-from lineward.domain.conditions import Condition, Status, Type, timestamp
+from lineward.domain.conditions import Condition, Status, Type
 from lineward.domain.podstatus import PodRecord
 from lineward.domain.reasons import Reason
 from lineward.domain.runs import Judgement, Phase, RunFacts, WorkloadState
@@ -120,8 +120,7 @@ def _merged(world: World, kept: Sequence[PodRecord], members: Mapping[str, Track
     for uid, tracked in members.items():
         now = _updated(pods.get(uid), tracked.observed.record)
         pods[uid] = overlap.disturbed(now, tracked.observed.plan, world.disturbed.get(uid, {}))
-    noticed = timestamp(world.now())
-    return tuple(podstatus.vanished(pod, noticed) if _is_lost(world, pod) else pod for pod in pods.values())
+    return tuple(podstatus.vanished(pod) if _is_lost(world, pod) else pod for pod in pods.values())
 
 
 def _updated(old: PodRecord | None, new: PodRecord) -> PodRecord:

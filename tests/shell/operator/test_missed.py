@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +22,10 @@ RECALL: Json = {"metadata": {"name": "oops"}, "spec": {"dataset": "credit", "rea
 def vanish(cluster: Cluster, obj: Json, resource: Resource = PODS) -> None:
     meta = obj["metadata"]
     del cluster.api.objects[resource.path(meta.get("namespace", ""), meta["name"])]
+
+
+def entries(cluster: Cluster) -> list[Json]:
+    return cluster.ledger.entries("verdict") + cluster.ledger.entries("run")
 
 
 async def test_a_run_whose_pod_vanished_ends(cluster: Cluster) -> None:
@@ -44,6 +49,30 @@ async def test_a_pod_that_vanished_before_its_verdict_is_unknown(cluster: Cluste
     found = cluster.run()["status"]["pods"][0]
     assert (found["phase"], found["verdict"]) == ("Failed", "Unknown")
     assert [entry["body"]["verdict"] for entry in cluster.ledger.entries("verdict")] == ["Unknown"]
+
+
+@pytest.mark.parametrize("swept", [True, False])
+async def test_a_crash_after_the_ledger_makes_no_second_story_of_a_pod_that_vanished(
+    cluster: Cluster,
+    swept: bool,  # noqa: FBT001
+) -> None:
+    one = pod()
+    await cluster.see(one)
+    vanish(cluster, one)
+    cluster.end_job("Failed")
+    cluster.api.fault = lambda method, path: 500 if method == "PATCH" and path.endswith("/status") else None
+    if not swept:
+        cluster.restart()
+        await cluster.prime()
+    await cluster.sweep(PODS)
+    before = {entry["id"] for entry in entries(cluster)}
+    assert len(before) == 2
+    cluster.api.fault = lambda _method, _path: None
+    cluster.restart()
+    cluster.wait(timedelta(minutes=1))
+    await cluster.prime()
+    assert cluster.run()["status"]["phase"] == "Failed"
+    assert {entry["id"] for entry in entries(cluster)} == before
 
 
 async def test_a_verdict_that_is_not_yet_recorded_does_not_vanish_with_its_pod(cluster: Cluster) -> None:
