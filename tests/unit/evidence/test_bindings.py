@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
-from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, Log, PrivateSigstore, b64, dumps
+from tests.private_sigstore.entries import b64
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, Log, PrivateSigstore, dumps
 from tests.unit.evidence.test_key_bundles import KEY, STATEMENT, VAULT, pem
 
 from lineward.adapters.sigstore import SigstoreVerifier

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, PrivateSigstore, b64, dumps
+from tests.private_sigstore.entries import b64
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, PrivateSigstore, dumps
 from tests.unit.evidence.samples import MANIFEST, PREDICATE
 
 from lineward.adapters.sigstore import SigstoreVerifier
