@@ -17,6 +17,7 @@ from lineward import native
 from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
 from lineward.adapters.files_limits import below, usable_cpus
+from lineward.adapters.files_state import State
 from lineward.adapters.files_threads import Pool, Task
 from lineward.adapters.files_tree import Run, Tree
 from lineward.domain.entry import Entry
@@ -97,7 +98,7 @@ class Engine:
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._total: Total | None = None
-        self._marks: list[bytes] = []
+        self._state = State()
         self._settles = settles
 
     def __enter__(self) -> Self:
@@ -135,6 +136,7 @@ class Engine:
 
         try:
             yield from self.hash_runs(items())
+            self._state.directories = tree.seen
         finally:
             tree.close()
 
@@ -154,15 +156,14 @@ class Engine:
         A file that changed after its turn, while others had still to come, would give a root that no state ever had.
         Raises TreeError(ChangedWhileRead).
         """
-        marks = iter(self._marks)
+        now = State()
         try:
             for batch in self._ahead(tree.walk(), _STAT_ONLY):
                 self._wait(batch.work.tasks)
-                if batch.mark() != next(marks, b""):
-                    raise changed(batch.newest())
+                now.add(batch)
                 batch.release()
-            if next(marks, None):
-                raise changed(b"")
+            now.directories = tree.seen
+            self._state.refuse_changes(now)
         finally:
             tree.close()
 
@@ -210,7 +211,7 @@ class Engine:
             self._hash_large(batch, [at for at, status in enumerate(statuses) if status == fallback.DEFERRED])
         self._recheck(batch)
         if self._settles:
-            self._marks.append(batch.mark())
+            self._state.add(batch)
         if self._recall:
             self._recall.note_files(batch.paths(), bytes(batch.all.stats), bytes(batch.all.digests))
         self._bytes += fallback.CURSOR.unpack(batch.work.cursor)[2]

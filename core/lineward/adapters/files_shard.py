@@ -6,6 +6,8 @@ bit for bit what one worker would have written.
 
 All shards of a folder must have seen one state of it: names, kinds, sizes, modification and change times, twice in each
 worker, before and after it reads. Inode numbers are left out: FUSE and overlay mounts make them up for each mount.
+Times of directories count, since renaming one touches no file below it, but not on FUSE: mounts of object stores make
+them up too.
 """
 
 from __future__ import annotations
@@ -135,6 +137,9 @@ class _Survey:
             state = (size, executable, mtime, ctime, run.directory.prefix + name)
             self._hasher.update(b"%d %d %d %d %b\0" % state)
 
+    def add_directories(self, seen: bytes) -> None:
+        self._hasher.update(seen)
+
     def _add(self, files: int, size: int) -> None:
         self.totals = (self.totals[0] + 1, self.totals[1] + files, self.totals[2] + size)
 
@@ -171,6 +176,8 @@ def _survey(tree: Tree, chunk: int) -> _Survey:
             else:
                 survey.add_run(item, _stats(item, chunk))
                 item.directory.release()
+        if not tree.remote:
+            survey.add_directories(tree.seen)
     finally:
         tree.close()
     if not survey.weight:

@@ -7,6 +7,7 @@ link on the way leads nowhere else (compare CVE-2021-25741).
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -95,6 +96,11 @@ class Tree:
     """Where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
     remote: bool = False
     """Whether the file system fetches over a network by FUSE; known once walking has begun."""
+    seen: bytes = b""
+    """Stands for paths and times of the directories of this pass so far. Renaming one touches no file below it.
+
+    No inode numbers: FUSE and overlay mounts make them up for each mount.
+    """
     _open: set[Directory] = field(default_factory=set)
 
     def walk(self) -> Iterator[Run | Entry]:
@@ -103,6 +109,7 @@ class Tree:
         Raises TreeError with the reason: Unreadable, SpecialFile, EmptyDirectory, MountPoint, TreeTooDeep,
         ChangedWhileRead.
         """
+        self.seen = b""
         stack = [self._top()]
         while stack:
             level, listing = stack[-1], stack[-1].listing
@@ -154,6 +161,8 @@ class Tree:
 
     def _level(self, fd: int, prefix: bytes, above: list[_Level]) -> _Level:
         directory = Directory(fd, prefix)
+        seen = b"%b%d %b %d %d" % (self.seen, len(prefix), prefix, *directory.state[1:])
+        self.seen = hashlib.sha256(seen).digest()
         self._open = {other for other in self._open if other.fd >= 0} if len(self._open) > 2 * MAX_DEPTH else self._open
         self._open.add(directory)
         room = max(_NAMES_LEAST, (_NAMES_BYTES - sum(level.listing.held for level in above)) // 2)
