@@ -174,7 +174,7 @@ def test_a_sample_is_never_a_verdict(folder: Path, tmp_path: Path) -> None:
     def sample(count: int) -> tuple[Outcome, Reason]:
         with path.open("rb") as manifest:
             found = verify_tree(folder, summary.root, SMALL, manifest=manifest, sample=count)
-        assert found.assurance is Assurance.SAMPLED or found.reason is Reason.MANIFEST_INVALID
+        assert found.assurance is Assurance.SAMPLED
         return found.outcome, found.reason
 
     assert sample(5) == sample(1000) == (Outcome.UNKNOWN, Reason.SAMPLED)
@@ -188,8 +188,35 @@ def test_a_sample_is_never_a_verdict(folder: Path, tmp_path: Path) -> None:
     assert sample(1) == (Outcome.DIFFERS, Reason.CONTENT_DIFFERS)
     found = verify_tree(folder, summary.root, SMALL, sample=3)
     assert (found.outcome, found.reason) == (Outcome.UNKNOWN, Reason.MANIFEST_INVALID)
+    assert found.assurance is Assurance.SAMPLED
     found = verify_tree(folder, summary.root, SMALL, manifest=io.BytesIO(path.read_bytes()), sample=3)
-    assert found.outcome is Outcome.UNKNOWN
+    assert (found.outcome, found.assurance) == (Outcome.UNKNOWN, Assurance.SAMPLED)
+
+
+@pytest.mark.parametrize("way", [Assurance.SAMPLED, Assurance.CACHED])
+@pytest.mark.parametrize("case", ["link", "pipe", "deep", "nothing"])
+def test_no_answer_of_a_sample_or_cache_is_called_full(folder: Path, tmp_path: Path, case: str, way: Assurance) -> None:
+    """Also where the folder has no root."""
+    path = tmp_path / "manifest"
+    with path.open("wb") as out:
+        summary = create_manifest(folder, SMALL, out=out)
+    recalled(folder, tmp_path / "cache")
+    if case == "link":
+        (folder / "zzz").symlink_to("0")
+    elif case == "pipe":
+        os.mkfifo(folder / "zzz")
+    elif case == "deep":
+        os.makedirs(folder / "zzz" / "/".join(["d"] * 600))  # noqa: PTH103 - Path.mkdir would recurse
+    else:
+        for part in "01234":
+            shutil.rmtree(folder / part)
+    with path.open("rb") as manifest, Journal(tmp_path / "cache", folder, SMALL) as cache:
+        if way is Assurance.CACHED:
+            found = verify_tree(folder, summary.root, SMALL, manifest=manifest, recall=cache)
+        else:
+            found = verify_tree(folder, summary.root, SMALL, manifest=manifest, sample=1)
+    assert found.observed is None
+    assert found.assurance is way
 
 
 def test_a_sample_of_a_part_is_drawn_from_that_part(folder: Path, tmp_path: Path) -> None:
