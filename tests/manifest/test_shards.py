@@ -155,7 +155,7 @@ def test_chunks_of_a_shared_file_are_confirmed_by_hashlib(folder: Path, monkeypa
     run = next(tree.walk())
     assert isinstance(run, Run)
     with pytest.raises(TreeError) as error:
-        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, 2, 9, 4096)
+        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), 4096, stream=False)
     tree.close()
     assert error.value.reason is Reason.ENGINE_FAULT
 

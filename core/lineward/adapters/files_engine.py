@@ -129,13 +129,8 @@ class Engine:
 
             self._total = Total(tree, self._expect)
 
-        def items() -> Iterator[Run | Entry]:
-            for item in tree.walk():
-                self._large.stream = tree.remote
-                yield item
-
         try:
-            yield from self.hash_runs(items())
+            yield from self.hash_runs(tree.walk(), tree)
             self._state.directories = tree.seen
         finally:
             tree.close()
@@ -143,10 +138,11 @@ class Engine:
     def _expect(self, expected: tuple[int, int]) -> None:
         self.expected = expected
 
-    def hash_runs(self, items: Iterator[Run | Entry]) -> Iterator[Encoded]:
-        """`hash` for items that are already at hand."""
+    def hash_runs(self, items: Iterator[Run | Entry], tree: Tree | None = None) -> Iterator[Encoded]:
+        """`hash` for some items, and the tree whose walk they come from."""
         self._started = time.monotonic()
         for batch in self._ahead(items, 0):
+            self._large.stream = tree is not None and tree.remote
             yield from self._finish(batch)
         self._tick(final=True)
 

@@ -86,12 +86,12 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
         own = _own(tree, _Cut(low, high, parameters.chunk_bytes), parameters.chunk_bytes)
         parts: list[_Part] = []
         while True:
-            for done in engine.hash_runs(_until_part(own, parts)):
+            for done in engine.hash_runs(_until_part(own, parts), tree):
                 writer.frame(ENTRIES, done.blob)
                 files, size = files + done.files, size + done.bytes
             if not parts:
                 break
-            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes))
+            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes, stream=tree.remote))
     finally:
         tree.close()
     if _survey(Tree(path, parameters.profile), parameters.chunk_bytes).fingerprint() != survey.fingerprint():
@@ -108,8 +108,8 @@ def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Itera
         yield item
 
 
-def _hash_part(part: _Part, chunk: int) -> bytes:
-    digests = hash_chunks(part.run, part.size, part.first, part.last, chunk)
+def _hash_part(part: _Part, chunk: int, *, stream: bool) -> bytes:
+    digests = hash_chunks(part.run, part.size, range(part.first, part.last), chunk, stream=stream)
     return _PART.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
 
 
