@@ -3,20 +3,27 @@
 import io
 import os
 import time
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from lineward.adapters import files_shard, files_tree
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
-from lineward.adapters.files_shard import Shard, create_shard, merge_shards
+from lineward.adapters.files_merge import merge_shards
+from lineward.adapters.files_shard import Shard, create_shard
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.errors import LinewardError
-from lineward.domain.manifest import Parameters, Profile
+from lineward.domain.manifest import Parameters, Profile, Summary
 from lineward.domain.reasons import Reason
 
 SMALL = Parameters(Profile.PORTABLE, 4096)
+
+
+def merged(parts: list[io.BytesIO], out: BinaryIO | None) -> Summary:
+    return merge_shards([partial(io.BytesIO, part.getvalue()) for part in parts], out)
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_directories_swapped_between_two_shards_are_noticed(folder: Path) -> Non
     swap(folder)
     swap(folder)
     with pytest.raises(LinewardError, match="changed between them"):
-        merge_shards([first, shard(folder, 1)], None)
+        merged([first, shard(folder, 1)], None)
 
 
 def test_times_that_a_mount_makes_up_do_not_part_shards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +85,7 @@ def test_times_that_a_mount_makes_up_do_not_part_shards(folder: Path, monkeypatc
     monkeypatch.setattr(files_tree, "on_fuse", lambda _: True)
     first = shard(folder, 0)
     os.utime(folder / "train")
-    assert merge_shards([first, shard(folder, 1)], None).root == create_manifest(folder, SMALL).root
+    assert merged([first, shard(folder, 1)], None).root == create_manifest(folder, SMALL).root
 
 
 def test_a_class_that_came_and_went_before_settling_is_noticed(folder: Path) -> None:
