@@ -98,6 +98,7 @@ class Engine:
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._total: Total | None = None
+        self._rechecked = False
         self._state = State()
         self._settles = settles
 
@@ -253,15 +254,16 @@ class Engine:
             raise changed(batch.path(at))
 
     def _recheck(self, batch: Batch) -> None:
-        """Hash a random file again with hashlib: in the first batch, and in some of the others."""
+        """Hash a random file again with hashlib: in the first batch that has one, and in some of the others."""
         work = batch.work
-        if not work.files or (self._files and below(RECHECK_ONE_IN)):
+        if not work.files or (self._rechecked and below(RECHECK_ONE_IN)):
             return
         at = below(work.files)
         index = batch.places[at] if batch.places else at
         before = bytes(work.stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size])
         if before[0] != fallback.DONE:
             return
+        self._rechecked = True
         hashed, found = before + batch.digest(index), self._hash_one(fallback.hash_files, batch, index)
         if found[: fallback.STAT.size] != before:
             raise changed(batch.path(index))
