@@ -218,6 +218,20 @@ def test_a_root_alone_does_not_say_its_profile(data: Path, capsys: pytest.Captur
     (data / "link").unlink()
     code, value = run(capsys, "verify", str(data), "--root", root)
     assert code == 1
+    assert "--profile portable and --chunk-size 8MiB assumed" in value["note"]
+
+
+def test_a_manifest_that_is_not_the_signed_one_decides_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever put another manifest beside the data would else choose the parameters, and so the answer."""
+    root = run(capsys, "create", str(data))[1]["root"]
+    other = str(tmp_path / "other.lwm")
+    run(capsys, "create", str(data), "--profile", "posix", "--chunk-size", "4096", "--out", other)
+    assert run(capsys, "verify", str(data), "--root", root, "--manifest", other)[0] == 0
+    (data / "link").symlink_to("c")
+    code, value = run(capsys, "verify", str(data), "--root", root, "--manifest", other)
+    assert (code, value["outcome"], value["reason"]) == (2, "unknown", "SpecialFile")
     assert "--profile" in value["note"]
 
 
