@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.nobody import as_nobody
 
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
 from lineward.domain.changes import ChangeKind
@@ -208,13 +209,21 @@ def test_lost_and_found_is_ignored_while_it_is_empty(data: Path) -> None:
     assert check(data, summary, manifest).reason is Reason.EMPTY_DIRECTORY
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything; the e2e run has other users")
-def test_an_unreadable_file_is_no_verdict(data: Path) -> None:
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("what", ["train.csv", "train/cat"])
+def test_what_may_not_be_read_is_no_verdict(data: Path, what: str) -> None:
     summary, manifest = signed(data)
-    (data / "train.csv").chmod(0)
-    comparison = check(data, summary, manifest)
-    assert (comparison.outcome, comparison.reason) == (Outcome.UNKNOWN, Reason.UNREADABLE)
-    assert "train.csv" in comparison.message
+    (data / what).chmod(0)
+    try:
+        outcome, reason, message = as_nobody(data, lambda: _said(check(data, summary, manifest)))
+    finally:
+        (data / what).chmod(0o755)
+    assert (outcome, reason) == (Outcome.UNKNOWN.value, Reason.UNREADABLE.value)
+    assert what in message
+
+
+def _said(comparison: Comparison) -> list[str]:
+    return [comparison.outcome.value, comparison.reason.value, comparison.message]
 
 
 @pytest.mark.parametrize("which", ["other set", "other parameters", "cut off", "flipped"])
