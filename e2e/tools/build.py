@@ -15,7 +15,8 @@ from e2e import cache, prerequisites
 from e2e.tools.description import DescriptionError, Tool, go_name, load_all
 
 _QUIET_SECONDS = 15.0
-_OLDEST_GO = 21
+OLDEST_GO = 21
+"""Minor release of Go 1 from which on it fetches the release that a go.mod names by itself."""
 
 
 class BuildError(RuntimeError):
@@ -58,16 +59,17 @@ def _ensure(tool: Tool) -> Path:
 
 
 def _require_go() -> None:
-    """A Go that understands our go.mod files; from 1.21 on it fetches the release that they name by itself."""
+    """A Go that understands our go.mod files, or fetches one that does."""
     try:
         said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
         said = ""
     release = re.match(r"go1\.(\d+)", said)
-    if release is None or int(release[1]) < _OLDEST_GO:
+    if release is None or int(release[1]) < OLDEST_GO:
         found = f"found {said.strip()}" if said else "found none"
         raise prerequisites.MissingPrerequisiteError(
-            f"Go 1.26 is needed to build Kubernetes ({found}); install a current release from the Go project,"
+            f"Go 1.{OLDEST_GO} or newer is needed to build Kubernetes ({found});"
+            " install a current release from the Go project,"
             " or on Debian 12: apt-get install -t bookworm-backports golang-go"
         )
 

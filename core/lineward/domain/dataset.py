@@ -22,6 +22,10 @@ MAX_ATTESTATIONS = 16
 MAX_VOLUMES = 64
 DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """RFC 1123 subdomain, as Kubernetes asks of object names."""
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""RFC 1123 label, as Kubernetes asks of namespaces; those have at most 63 characters."""
+IMAGE = r"\S+@sha256:[0-9a-f]{64}"
+MAX_IMAGE = 1024
 WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?"
 """Names and versions of data sets: what fits into a file name, a label and a URL."""
 MAX_WORD = 128
@@ -203,7 +207,7 @@ def _manifest(raw: Reader) -> ManifestRef:
 
 
 def _image(raw: Reader) -> str:
-    reference = raw.text("reference", cap=1024, pattern=r"\S+@sha256:[0-9a-f]{64}")
+    reference = raw.text("reference", cap=MAX_IMAGE, pattern=IMAGE)
     raw.done()
     return reference
 
@@ -228,7 +232,8 @@ def _csi(raw: Reader) -> CsiVolume:
     return read
 
 
-def _nfs(raw: Reader) -> NfsVolume:
+def nfs(raw: Reader) -> NfsVolume:
+    """Parse `{server, path}`."""
     read = NfsVolume(raw.text("server", cap=253), raw.text("path"))
     raw.done()
     return read
@@ -244,7 +249,7 @@ _VOLUMES: Mapping[str, Callable[[Reader], VolumeIdentity]] = {
     "persistentVolumeClaim": claim,
     "image": lambda raw: ImageVolume(_image(raw)),
     "csi": _csi,
-    "nfs": _nfs,
+    "nfs": nfs,
     "fetched": _fetched,
 }
 

@@ -13,6 +13,17 @@ from lineward.domain.podspec import Container
 RUNTIME_PATHS = ("/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 """Mounted by the kubelet and the container runtime (OCI runtime spec, "Default Filesystems"; kubelet_pods.go)."""
 
+_LINKS = {
+    ("var", "run"): ("run",),
+    ("var", "lock"): ("run", "lock"),
+    ("bin",): ("usr", "bin"),
+    ("sbin",): ("usr", "sbin"),
+    ("lib",): ("usr", "lib"),
+    ("lib64",): ("usr", "lib64"),
+}
+"""Links at the root of most images: /run as Debian and Fedora have it, and the merged /usr
+(https://systemd.io/THE_CASE_FOR_THE_USR_MERGE). Links that only one image has cannot be seen from a pod."""
+
 _Entry = tuple[tuple[str, ...], bool, str]
 """Path components, whether data is mounted there, and what to call it."""
 
@@ -42,11 +53,12 @@ def _nested(entries: list[_Entry]) -> tuple[str, str] | None:
 
 
 def _forms(path: str) -> Iterator[tuple[str, ...]]:
-    """The places that a path may mean: `/var/run` is a link to `/run` in most images, and a folder in the others."""
+    """The places that a path may mean: what is a link in most images is a folder in the others."""
     parts = _components(path)
     yield parts
-    if parts[:2] == ("var", "run"):
-        yield parts[1:]
+    for link, target in _LINKS.items():
+        if parts[: len(link)] == link:
+            yield target + parts[len(link) :]
 
 
 def _components(path: str) -> tuple[str, ...]:

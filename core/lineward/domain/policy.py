@@ -11,13 +11,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from lineward.domain import constraints, pattern, selector
+from lineward.domain import constraints, pattern, policy_volumes, selector
 from lineward.domain.assurance import Assurance
 from lineward.domain.constraints import NO_CONSTRAINTS, Constraints
-from lineward.domain.dataset import DNS_NAME, ClaimVolume, claim
+from lineward.domain.dataset import DNS_NAME
 from lineward.domain.evidence import Signer
 from lineward.domain.fields import Reader
 from lineward.domain.pattern import Pattern
+from lineward.domain.policy_volumes import NO_VOLUMES, VolumeLists
 from lineward.domain.reasons import Reason
 from lineward.domain.selector import EVERYTHING, Selector
 from lineward.domain.statement import DATASET_PROVENANCE
@@ -127,8 +128,7 @@ class Policy:
     authorities: tuple[Authority, ...]
     quorum: int = 1
     require: tuple[Requirement, ...] = (Requirement(DATASET_PROVENANCE),)
-    outputs: tuple[ClaimVolume, ...] = ()
-    host_paths: tuple[str, ...] = ()
+    volumes: VolumeLists = NO_VOLUMES
     assurance: Assurance = Assurance.FULL
     sidecar: Sidecar = Sidecar.ENABLED
     timeout: timedelta = DEFAULT_TIMEOUT
@@ -158,7 +158,6 @@ def parse(obj: Mapping[str, Any]) -> Policy:
     outer = Reader(obj, "", Reason.POLICY_INVALID)
     spec = outer.object("spec")
     authorities = tuple(_authority(item) for item in spec.objects("authorities", cap=MAX_AUTHORITIES))
-    outputs, host_paths = _volumes(spec.object("volumes")) if spec.has("volumes") else ((), ())
     policy = Policy(
         name=outer.object("metadata").text("name", cap=253, pattern=DNS_NAME),
         match=_match(spec.object("match")),
@@ -167,8 +166,7 @@ def parse(obj: Mapping[str, Any]) -> Policy:
         authorities=authorities,
         quorum=spec.whole("quorum", 1, low=1, high=max(1, len(authorities))),
         require=_requirements(spec.objects("require", cap=MAX_REQUIREMENTS)),
-        outputs=outputs,
-        host_paths=host_paths,
+        volumes=policy_volumes.parse(spec.object("volumes")) if spec.has("volumes") else NO_VOLUMES,
         assurance=spec.choice("assurance", Assurance, Assurance.FULL),
         sidecar=spec.choice("sidecar", Sidecar, Sidecar.ENABLED),
         timeout=_timeout(spec.object("verification")) if spec.has("verification") else DEFAULT_TIMEOUT,
@@ -262,19 +260,6 @@ def _requirement(raw: Reader) -> Requirement:
     )
     if read.constraints != NO_CONSTRAINTS and read.predicate_type != DATASET_PROVENANCE:
         raw.fail(f"can only be given for {DATASET_PROVENANCE}", "constraints")
-    raw.done()
-    return read
-
-
-def _volumes(raw: Reader) -> tuple[tuple[ClaimVolume, ...], tuple[str, ...]]:
-    outputs = tuple(_output(item) for item in raw.objects("outputs"))
-    host_paths = raw.texts("hostPaths")
-    raw.done()
-    return outputs, host_paths
-
-
-def _output(raw: Reader) -> ClaimVolume:
-    read = claim(raw.object("persistentVolumeClaim"))
     raw.done()
     return read
 

@@ -1,8 +1,9 @@
 """One vocabulary for why something was refused or unknown.
 
 The same word appears in the deny message, the condition, the Event, the metric label, the ledger and `docs/reasons.md`;
-a test fails when a reason is missing from any of them. Values are CamelCase as the API conventions ask of condition
-reasons (https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties).
+a test fails when one of them does not take a reason (`tests/house/test_reasons.py`). Values are CamelCase as the API
+conventions ask of condition reasons
+(https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Reason(StrEnum):
     QUORUM_NOT_MET = "QuorumNotMet", "add the missing signatures: lineward attest --add-signature"
     WRONG_PREDICATE_TYPE = "WrongPredicateType", "attest with lineward; the statement is of another type"
     SPEC_MISMATCH = "SpecMismatch", "apply the DatasetVersion that lineward attest wrote, unchanged"
-    OUTSIDE_VALIDITY = "OutsideValidity", "sign within the validity of the trust root's keys"
+    OUTSIDE_VALIDITY = "OutsideValidity", "sign with a time stamp, within the validity of the trust root's keys"
     ATTESTATION_TOO_OLD = "AttestationTooOld", "attest the data again"
     CONSTRAINT_NOT_MET = "ConstraintNotMet", "see the policy's require section"
     RECALLED = "Recalled", "use another version; this one was withdrawn"
@@ -79,6 +80,7 @@ class Reason(StrEnum):
     DATA_WRITABLE = "DataWritable", "use one claim as input or as output, never both"
     OUTPUT_NOT_ALLOWED = "OutputNotAllowed", "use an output claim that the policy lists"
     OUTPUT_NOT_EMPTY = "OutputNotEmpty", "attest what the claim holds, or use a new claim"
+    NFS_NOT_ALLOWED = "NfsNotAllowed", "use an NFS export that the policy lists exactly, or mount the data by claim"
     HOST_PATH = "HostPath", "use a hostPath that the policy lists exactly, or a claim"
     PRIVILEGED = "Privileged", "drop privileged, SYS_ADMIN, SYS_PTRACE, hostPID and shareProcessNamespace"
     POD_NOT_SUPPORTED = "PodNotSupported", "run the training pod on Linux nodes, and upgrade Lineward with Kubernetes"

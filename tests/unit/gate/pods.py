@@ -27,6 +27,7 @@ SETTINGS = Settings(
     allowed_injected_env=("AWS_ROLE_ARN", "LD_PRELOAD"),
 )
 IMAGE = "registry/x@sha256:" + "aa" * 32
+LISTED_NFS = {"server": "nfs.example", "path": "/export/credit"}
 ROOTS = {"default": trustroot.make("default", "{}")}
 DATASET = a_dataset(attestations=[{"bundle": "{}"}])
 
@@ -81,7 +82,7 @@ def a_pod() -> Json:
 def a_world(dataset: DatasetVersion | None = DATASET, mode: str = "enforce", **changes: Any) -> World:
     """A namespace with one claim that is vouched for, one that may be written, and one policy."""
     outputs = [{"persistentVolumeClaim": {"name": "model-out"}}]
-    policy = a_policy(mode=mode, volumes={"outputs": outputs, "hostPaths": ["/opt/cache"]})
+    policy = a_policy(mode=mode, volumes={"outputs": outputs, "hostPaths": ["/opt/cache"], "nfs": [LISTED_NFS]})
     evidence = {(DATASET.attestations[0].digest, ROOTS["default"].digest): an_evidence()}
     named = {ClaimVolume("credit"): (dataset,), ImageVolume(IMAGE): (dataset,)} if dataset else {}
     world = World(

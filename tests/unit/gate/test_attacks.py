@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.gate.pods import (
+    LISTED_NFS,
     Json,
     a_pod,
     a_world,
@@ -172,6 +173,17 @@ def test_9_data_is_not_mounted_where_the_runtime_mounts(path: str) -> None:
     assert reasons(admitted(pod)) == [Reason.MOUNT_OVERLAP]
 
 
+@pytest.mark.parametrize(
+    ("data", "other"), [("/lib/d", "/usr/lib64/d"), ("/libs/d", "/usr/lib/d"), ("/var/locks", "/run/lock")]
+)
+def test_9_what_only_looks_like_such_a_link_is_no_overlap(data: str, other: str) -> None:
+    def change(pod: Json) -> None:
+        main(pod)["volumeMounts"][0].update(mountPath=data)
+        add_volume(pod, "scratch", {"emptyDir": {}}, other)
+
+    assert admitted(with_change(change)) == ()
+
+
 @pytest.mark.parametrize("path", ["/data2", "/dat", "/other/data"])
 def test_9_neighbouring_paths_are_no_overlap(path: str) -> None:
     assert admitted(with_change(lambda p: add_volume(p, "scratch", {"emptyDir": {}}, path))) == ()
@@ -185,9 +197,17 @@ def test_9_neighbouring_paths_are_no_overlap(path: str) -> None:
         ("/var/run", "/run/x"),
         ("/var/../var/./run/d/x", "/run/d"),
         ("/var", "/var/run/x"),
+        ("/var/lock/d", "/run/lock/d/x"),
+        ("/run/lock", "/var/lock/x"),
+        ("/run", "/var/lock/x"),
+        ("/bin/d", "/usr/bin/d/x"),
+        ("/usr/sbin/d/x", "/sbin/d"),
+        ("/lib/d", "/usr/lib/d"),
+        ("/usr/lib64", "/lib64/x"),
+        ("/usr", "/lib/x"),
     ],
 )
-def test_9_var_run_is_a_link_to_run(data: str, other: str) -> None:
+def test_9_a_mount_through_a_link_of_most_images_is_a_mount_of_its_target(data: str, other: str) -> None:
     def change(pod: Json) -> None:
         main(pod)["volumeMounts"][0].update(mountPath=data)
         add_volume(pod, "smuggled", {"emptyDir": {}}, other)
@@ -285,7 +305,8 @@ def test_block_devices_are_refused() -> None:
         ({"csi": {"driver": "d"}}, Reason.VOLUME_NOT_SUPPORTED),
         ({"gitRepo": {"repository": "x"}}, Reason.VOLUME_NOT_SUPPORTED),
         ({"image": {"reference": "registry/x:latest"}}, Reason.UNVOUCHED),
-        ({"nfs": {"server": "s", "path": "/p"}}, Reason.UNVOUCHED),
+        ({"nfs": LISTED_NFS}, Reason.UNVOUCHED),
+        ({"nfs": {"server": "s", "path": "/p"}}, Reason.NFS_NOT_ALLOWED),
         ({"persistentVolumeClaim": {"claimName": "second", "readOnly": True}}, Reason.UNVOUCHED),
     ],
 )
