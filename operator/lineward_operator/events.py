@@ -9,6 +9,7 @@ import hashlib
 import json
 from datetime import datetime
 
+from lineward.domain import messages
 from lineward.domain.conditions import timestamp
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.verdict import Verdict
@@ -16,8 +17,6 @@ from lineward_operator.kubeio import EVENTS, Json, Kube, KubeError
 from lineward_operator.world import World
 
 COMPONENT = "lineward-operator"
-MAX_NOTE = 1024
-"""Characters the API server takes as an Event's message."""
 
 
 async def announce(world: World, namespace: str, pod: PodRecord, workload: Owner) -> None:
@@ -32,8 +31,9 @@ def event(namespace: str, pod: PodRecord, about: Owner, now: datetime, docs: str
     """The Event about one object; `docs` is the URL of the page of reasons, empty where none is served."""
     digest = hashlib.sha256(json.dumps([about.uid, pod.uid, pod.reason, pod.message]).encode()).hexdigest()
     verified = pod.verdict is Verdict.VERIFIED
-    note = pod.message if about.uid == pod.uid else f"pod {pod.name}: {pod.message}"
     step = "" if verified else f". Next step: {pod.reason.next_step}. See {pod.reason.docs(docs)}"
+    said = pod.message.rstrip(".")
+    note = messages.framed("", said, step) if about.uid == pod.uid else messages.of_pod(pod.name, said, step)
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -47,7 +47,7 @@ def event(namespace: str, pod: PodRecord, about: Owner, now: datetime, docs: str
         },
         "type": "Normal" if verified else "Warning",
         "reason": pod.reason.value,
-        "message": (note.rstrip(".") + step)[:MAX_NOTE],
+        "message": note,
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "firstTimestamp": timestamp(now),

@@ -22,11 +22,12 @@ async def uninstall(kube: Kube, settings: Settings, say: Callable[[str], None], 
     """Stop the operator and delete both webhook configurations; True when none of them is left.
 
     The configurations are deleted even where the operator does not end in time: a gate that comes back is found and
-    reported by the last look, a gate that stays without its webhook blocks every pod.
+    reported by the last look, a gate that stays without its webhook blocks every pod. The validating one goes first: a
+    pod that it saw without the other would be refused for want of the verifier.
     Raises KubeError where the API server refuses.
     """
     stopped = await _stop_operator(kube, settings, say, wait)
-    for kind, resource in (("mutating", MUTATING), ("validating", VALIDATING)):
+    for kind, resource in (("validating", VALIDATING), ("mutating", MUTATING)):
         gone = await kube.delete(resource, settings.webhook_configuration)
         say(f"{kind} webhook configuration {settings.webhook_configuration}: {'deleted' if gone else 'not there'}")
     if stopped:

@@ -1,18 +1,17 @@
 """Keeps the webhook's certificates and both webhook configurations true, so that pods are gated and never bricked.
 
 Order is everything: nothing is registered before the webhook Service answers TLS with a certificate that the API server
-would accept, and an authority is published before a leaf of it is served. The configurations stay when the operator
-ends or restarts: whoever removed them would open the gate.
+would accept, an authority is published before a leaf of it is served where the operator makes both, and stays published
+until no pod serves a leaf of it. The configurations stay when the operator ends or restarts: whoever removed them would
+open the gate.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import logging
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,16 @@ from lineward.domain.errors import InvalidInputError
 from lineward.domain.reasons import Reason
 from lineward.domain.settings import Settings
 from lineward_operator import certificates
-from lineward_operator.kubeio import MUTATING, NAMESPACES, SECRETS, SERVICES, VALIDATING, Json, Kube, Resource
+from lineward_operator.kubeio import MUTATING, NAMESPACES, SECRETS, VALIDATING, Json, Kube, Resource
+from lineward_operator.served import Probe, Served, handshake
 
 AUTHORITY_SECRET = "lineward-webhook-ca"  # noqa: S105 - the name of a Secret
 CONFIGURATIONS = (("mutating.yaml", MUTATING), ("validating.yaml", VALIDATING))
-"""Mutating first: while only that one is there, pods are injected but none is refused for want of it."""
-HANDSHAKE_TIMEOUT = 5.0
+"""Mutating comes first and goes last: with that one alone, pods are injected and none is refused for want of it."""
 DEFAULTS = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10, "reinvocationPolicy": "Never"}
 """What the API server adds to a webhook (Kubernetes, pkg/apis/admissionregistration/v1/defaults.go)."""
 
 _log = logging.getLogger(__name__)
-
-Probe = Callable[[str, int, str, str], Awaitable[None]]
 
 
 class WebhookKeeper:
@@ -46,13 +43,13 @@ class WebhookKeeper:
         folder: Path,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        probe: Probe | None = None,
+        probe: Probe = handshake,
     ) -> None:
         self._kube = kube
         self._settings = settings
         self._folder = folder
         self._clock = clock
-        self._probe = probe or handshake
+        self._served = Served(kube, settings, probe)
         self.registered = False
         """Whether both configurations were there and true at the last look."""
         self.expires: datetime | None = None
@@ -65,20 +62,34 @@ class WebhookKeeper:
         InvalidInputError for a template that is not a webhook configuration.
         """
         live = [await self._kube.find(resource, self._settings.webhook_configuration) for _, resource in CONFIGURATIONS]
-        bundle = await self._certificates(_published(live))
+        published = _published(live)
+        bundle = await self._certificates(frozenset.intersection(*published) if published else None)
         if not self._settings.intercepted_namespaces:
             self.registered = False
-            removed = [await self._remove(resource) for _, resource in CONFIGURATIONS]
+            removed = [await self._remove(resource) for _, resource in reversed(CONFIGURATIONS)]
             return "removed" if any(removed) else "no namespaces to intercept"
         if not bundle:
             return f"waiting for ca.crt in Secret {self._settings.webhook_secret}"
-        if None in live and (problem := await self._unanswered(bundle)):
+        lasting, behind = await self._lasting(bundle, published)
+        bundle += lasting
+        if None in live and (problem := await self._served.unanswered(bundle)):
             return f"waiting for the webhook: {problem}"
         owner = await self._owner()
         desired = [self._desired(name, bundle, owner) for name, _ in CONFIGURATIONS]
         changed = [await self._keep(*each) for each in zip(CONFIGURATIONS, live, desired, strict=True)]
         self.registered = True
-        return "registered" if any(changed) else "unchanged"
+        return ("registered" if any(changed) else "unchanged") + behind
+
+    async def _lasting(self, bundle: str, published: list[frozenset[str]]) -> tuple[str, str]:
+        """Return published authorities (PEM) that are not in `bundle` any more but still needed, and who needs them.
+
+        After a change of `tls.mode`, or of an authority that others keep, pods serve the old certificate until they are
+        replaced or the kubelet has renewed what they mount.
+        """
+        old = frozenset().union(*published) - set(certificates.split(bundle))
+        if not old or not (problem := await self._served.behind(bundle)):
+            return "", ""
+        return "".join(sorted(old)), f"; the authorities before are still trusted: {problem}"
 
     async def _certificates(self, published: frozenset[str] | None) -> str:
         """Make one step of renewal in mode `self`, and return the authorities to trust (PEM)."""
@@ -109,19 +120,6 @@ class WebhookKeeper:
             body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "data": encoded}
             await self._kube.create(SECRETS, body, self._settings.namespace)
         _log.info("certificates stored", extra={"secret": name})
-
-    async def _unanswered(self, bundle: str) -> str:
-        """Return why the webhook Service does not answer TLS as the API server would ask, empty when it does."""
-        name = self._settings.webhook_service
-        service = await self._kube.find(SERVICES, name, self._settings.namespace)
-        if service is None:
-            return f"no Service {name}"
-        ports = service["spec"].get("ports") or [{"port": 443}]
-        try:
-            await self._probe(service["spec"].get("clusterIP", ""), int(ports[0]["port"]), self._names()[0], bundle)
-        except (OSError, TimeoutError, ssl.SSLError) as error:
-            return str(error) or type(error).__name__
-        return ""
 
     async def _owner(self) -> Json:
         """Lineward's namespace: whoever deletes it takes the gate along, or it would block with nothing behind it."""
@@ -154,9 +152,8 @@ class WebhookKeeper:
         return await self._kube.delete(resource, self._settings.webhook_configuration)
 
     def _names(self) -> tuple[str, ...]:
-        service, namespace = self._settings.webhook_service, self._settings.namespace
-        host = f"{service}.{namespace}.svc"
-        return (host, f"{host}.cluster.local", f"{service}.{namespace}")
+        host = self._served.host
+        return (host, f"{host}.cluster.local", host.removesuffix(".svc"))
 
 
 def differs(desired: Json, live: Json) -> bool:
@@ -197,23 +194,14 @@ def _full(value: Any) -> Any:
     return [_full(item) for item in value] if isinstance(value, list) else value
 
 
-async def handshake(host: str, port: int, name: str, bundle: str) -> None:
-    """Complete one TLS handshake, trusting only `bundle`. Raises OSError (ssl.SSLError is one) or TimeoutError."""
-    context = ssl.create_default_context(cadata=bundle)
-    async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
-        writer.close()
-        await writer.wait_closed()
-
-
-def _published(live: list[Json | None]) -> frozenset[str] | None:
-    bundles = [
+def _published(live: list[Json | None]) -> list[frozenset[str]]:
+    """The authorities (PEM) of every webhook that is registered."""
+    return [
         frozenset(certificates.split(_text(webhook.get("clientConfig", {}).get("caBundle", ""))))
         for configuration in live
         if configuration is not None
         for webhook in configuration.get("webhooks") or ()
     ]
-    return frozenset.intersection(*bundles) if bundles else None
 
 
 def _decoded(secret: Json | None) -> dict[str, str]:

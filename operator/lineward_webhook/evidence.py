@@ -28,13 +28,20 @@ from lineward_webhook.fairqueue import FairQueue
 TIMEOUT = 30.0
 """Seconds for one bundle; it takes milliseconds."""
 ATTEMPTS = 2
-"""How often a bundle may end the verifying process before it is refused."""
+"""How often in a row a bundle may end the verifying process."""
+RETRY_SECONDS = 60.0
+"""From then until it is tried again: what ended the process may have been a busy node, not the bundle."""
+RETRY_SHARE = 0.1
+"""Of the verifying process's time that such bundles get at most, however many and however bad they are."""
 POLL = 0.2
 """Seconds until budgets are looked at again."""
 NICENESS = 10
 
 Result = Evidence | Refusal
 Key = tuple[Digest, Digest]
+UNDECIDED = Refusal(
+    Reason.EVIDENCE_PENDING, "verifying it took too much time or memory; it is tried again within minutes"
+)
 Verify = Callable[[bytes, TrustRoot], Result]
 _log = logging.getLogger("lineward.webhook.evidence")
 _verifier: SigstoreVerifier | None = None
@@ -44,6 +51,7 @@ _verifier: SigstoreVerifier | None = None
 class Task:
     """One bundle to check against one trust root."""
 
+    namespace: str
     key: Key
     bundle: bytes
     root: TrustRoot
@@ -80,6 +88,8 @@ class EvidenceStore:
     def __init__(self, executor: Callable[[], Executor] = in_own_process, check: Verify = verify) -> None:
         self.results: dict[Key, Result] = {}
         self._queue: FairQueue[Task] = FairQueue()
+        self._undecided: FairQueue[Task] = FairQueue()
+        self._retry_at = 0.0
         self._wake = asyncio.Event()
         self._executor, self._check = executor, check
         self._busy = False
@@ -93,7 +103,7 @@ class EvidenceStore:
         """Have a bundle verified unless that has been done."""
         key = (digest, root.digest)
         if key not in self.results:
-            self._queue.put(namespace, Task(key, bundle, root), time.monotonic())
+            self._queue.put(namespace, Task(namespace, key, bundle, root), time.monotonic())
             self._wake.set()
             metrics.QUEUED.set(len(self._queue))
 
@@ -107,10 +117,10 @@ class EvidenceStore:
         pool = self._executor()
         try:
             while True:
-                task = self._queue.get(time.monotonic())
+                task = self._next(time.monotonic())
                 if task is None:
                     await self._rest()
-                elif task.key not in self.results:
+                else:
                     self._busy = True
                     pool = await self._verify(task, pool)
                     self._busy = False
@@ -118,15 +128,24 @@ class EvidenceStore:
         finally:
             _end(pool)
 
+    def _next(self, now: float) -> Task | None:
+        while now >= self._retry_at and (task := self._undecided.get(now)):
+            if self.results.get(task.key) is UNDECIDED:
+                return task
+        while task := self._queue.get(now):
+            if task.key not in self.results:
+                return task
+        return None
+
     async def _rest(self) -> None:
         self._wake.clear()
-        if self._queue:
+        if self._queue or self._undecided:
             await asyncio.sleep(POLL)
         else:
             await self._wake.wait()
 
     async def _verify(self, task: Task, pool: Executor) -> Executor:
-        loop = asyncio.get_running_loop()
+        loop, started = asyncio.get_running_loop(), time.monotonic()
         for _ in range(ATTEMPTS):
             try:
                 running = loop.run_in_executor(pool, self._check, task.bundle, task.root)
@@ -138,14 +157,27 @@ class EvidenceStore:
             else:
                 self._note(task, result)
                 return pool
-        self._note(task, Refusal(Reason.EVIDENCE_INVALID, "verifying it ended the verifier"))
+        self._postpone(task, started, time.monotonic())
         return pool
+
+    def _postpone(self, task: Task, started: float, now: float) -> None:
+        """Have a bundle that ended the verifying process tried again.
+
+        Only what retries cost puts the next one off for long: a busy node ends many good bundles once, and one good
+        result costs milliseconds.
+        """
+        if self.results.get(task.key) is UNDECIDED:
+            self._retry_at = now + max(RETRY_SECONDS, (now - started) / RETRY_SHARE)
+        elif not self._undecided:
+            self._retry_at = max(self._retry_at, now + RETRY_SECONDS)
+        self._undecided.put(task.namespace, task, now)
+        self._note(task, UNDECIDED)
 
     def _note(self, task: Task, result: Result) -> None:
         self.results[task.key] = result
-        refused = isinstance(result, Refusal)
         reason = result.reason if isinstance(result, Refusal) else Reason.VERIFIED
-        metrics.VERIFICATIONS.labels("refused" if refused else "verified", reason.value).inc()
+        outcome = "undecided" if result is UNDECIDED else "refused" if isinstance(result, Refusal) else "verified"
+        metrics.VERIFICATIONS.labels(outcome, reason.value).inc()
         _log.info("evidence verified", extra={"bundle": str(task.key[0]), "reason": reason.value})
 
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.conftest import vectors_folder
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
@@ -104,6 +106,18 @@ def test_what_it_signs_it_verifies(
     who[1] = "someone@example.org"
     with pytest.raises(LinewardError):
         conformance.run(["verify-bundle", *bundle, *who, str(artifact)], "test")
+
+
+def test_a_key_needs_no_time_there(tmp_path: Path) -> None:
+    """The suite's protocol has one key and no window of it, so that only the signature is judged."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (tmp_path / "artifact").write_bytes(b"hello")
+    digest = Digest(hashlib.sha256(b"hello").digest())
+    signed = statement.build(Statement("artifact", digest, "https://example.org/p", {}))
+    (tmp_path / "b.json").write_bytes(dumps(PrivateSigstore().sign_with_key(signed, key)))
+    call = ["verify-bundle", "--bundle", str(tmp_path / "b.json"), "--key", str(tmp_path / "key.pub")]
+    assert conformance.run([*call, str(tmp_path / "artifact")], "test") == 0
 
 
 def test_an_error_becomes_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,11 +26,13 @@ WHAT = ["--dataset", "d", "--version", "1", "--namespace", "ml", "--pvc", "credi
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Path:
-    """A P-256 key, `k.pem` and `k.pub`."""
+def key(tmp_path: Path, lineward: Command) -> Path:
+    """A P-256 key, `k.pem` and `k.pub`, and a trust root that gives it an end, `k.yml`."""
     private = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "k.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (tmp_path / "k.pub").write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    until = ["--not-after", "2999-01-01T00:00:00Z", "--out", str(tmp_path / "k.yml")]
+    assert lineward("trust-root", "from-key", tmp_path / "k.pub", *until) == (0, "")
     return tmp_path / "k"
 
 
@@ -45,7 +47,7 @@ def test_we_verify_what_model_signing_signs_with_a_key(
 ) -> None:
     signature = tmp_path / "s.sig"
     assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature) == 0
-    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.pub"]
+    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.yml"]
     assert lineward(*call) == (0, "")
     (data / "added.csv").write_text("x")
     assert lineward(*call)[0] == 1
@@ -58,7 +60,7 @@ def test_paths_that_the_signer_ignores_must_be_absent(lineward: Command, data: P
     """model_signing itself lets unsigned files pass there."""
     signature = tmp_path / "s.sig"
     model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature)
-    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.pub"]
+    call = ["verify", str(data), str(signature), "--trust-root", f"{key}.yml"]
     (data / ".gitignore").write_text("unsigned")
     assert model_signing("verify", "key", data, "--signature", signature, "--public_key", f"{key}.pub") == 0
     assert lineward(*call)[0] == 1

@@ -39,12 +39,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def signed(lineward: Command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what attest wrote, signed by the key k.pem, which trust.yml and k.pub believe; the current one."""
+    """A folder with what attest wrote, signed by the key k.pem, which trust.yml believes; the current one."""
     key = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "k.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (tmp_path / "k.pub").write_bytes(public)
-    keys = [{"name": "k", "pem": public.decode(), "notAfter": "2999-01-01T00:00:00Z"}]
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    keys = [{"name": "k", "pem": public, "notAfter": "2999-01-01T00:00:00Z"}]
     (tmp_path / "trust.yml").write_text(yaml.safe_dump(trust_root("default", keys)))
     policy = changed(POLICY, "spec/authorities", [{"name": "a", "key": {"name": "k"}}])
     (tmp_path / "policy.yml").write_text(yaml.safe_dump(policy))
@@ -72,7 +71,7 @@ def test_every_target_has_its_report_whatever_is_wrong_with_another(run: Run, si
     good = f"{NAME}.yaml"
     Path("bad.sigstore").write_text(Path(f"{NAME}.sigstore").read_text().replace('"sig":"', '"sig":"AAAA', 1))
     Path("odd.yaml").write_text(Path(good).read_text().replace("namespace: ml", "namespace: 7"))
-    code, found = run("verify", good, "bad.sigstore", "odd.yaml", "nowhere", "--trust-root", "k.pub")
+    code, found = run("verify", good, "bad.sigstore", "odd.yaml", "nowhere", "--trust-root", "trust.yml")
     assert (code, found["verdict"]) == (1, "Refused")
     assert told(found) == [
         ("Verified", "Verified"),
@@ -80,7 +79,7 @@ def test_every_target_has_its_report_whatever_is_wrong_with_another(run: Run, si
         ("Unknown", "DatasetInvalid"),
         ("Unknown", "DatasetInvalid"),
     ]
-    code, found = run("verify", "nowhere", good, "--trust-root", "k.pub")
+    code, found = run("verify", "nowhere", good, "--trust-root", "trust.yml")
     assert (code, found["verdict"], told(found)[0]) == (2, "Unknown", ("Verified", "Verified"))
     rules = ["--trust-root", "trust.yml", "--against"]
     code, found = run("policy", "test", "policy.yml", *rules, good, "bad.sigstore", "nowhere", f"{NAME}.sig")
@@ -106,27 +105,27 @@ def test_evidence_that_is_not_at_hand_cannot_be_told(
     where: dict[str, str], run: Run, lineward: Command, signed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unfetched(**where)
-    code, found = run("verify", "far.yaml", "--trust-root", "k.pub")
+    code, found = run("verify", "far.yaml", "--trust-root", "trust.yml")
     assert (code, told(found)) == (2, [("Unknown", "EvidencePending")])
     assert [step["outcome"] for step in found["reports"][0]["steps"]] == ["notApplicable"]
-    assert lineward("verify", "far.yaml", "--trust-root", "k.pub")[0] == 2
+    assert lineward("verify", "far.yaml", "--trust-root", "trust.yml")[0] == 2
     assert "few seconds" not in capsys.readouterr().out
     recall = {"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": {"reason": "x", "dataset": "credit"}}
     Path("recall.yml").write_text(yaml.safe_dump(recall))
-    given = ["--trust-root", "k.pub", "--recall", "recall.yml"]
+    given = ["--trust-root", "trust.yml", "--recall", "recall.yml"]
     assert told(run("verify", f"{NAME}.yaml", *given)[1]) == [("Refused", "Recalled")]
     text = Path("far.yaml").read_text()
     Path("far.yaml").write_text(text.replace("spec:\n", "spec:\n  lifecycle: {state: revoked}\n", 1))
-    assert told(run("verify", "far.yaml", "--trust-root", "k.pub")[1]) == [("Refused", "NotActive")]
+    assert told(run("verify", "far.yaml", "--trust-root", "trust.yml")[1]) == [("Refused", "NotActive")]
 
 
 def test_a_missing_trust_root_or_manifest_is_unknown(run: Run, signed: Path, data: Path) -> None:
+    code, found = run("verify", f"{NAME}.yaml", "--manifest", "nowhere", "--trust-root", "trust.yml", data)
+    assert (code, told(found)) == (2, [("Unknown", "ManifestInvalid")])
     both = [trust_root(name, yaml.safe_load(Path("trust.yml").read_text())["spec"]["keys"]) for name in "ab"]
     Path("trust.yml").write_text(yaml.safe_dump_all(both))
     rules = ["--policy", "policy.yml", "--trust-root", "trust.yml"]
     assert told(run("verify", f"{NAME}.yaml", *rules)[1]) == [("Unknown", "TrustRootMissing")]
-    code, found = run("verify", f"{NAME}.yaml", "--manifest", "nowhere", "--trust-root", "k.pub", data)
-    assert (code, told(found)) == (2, [("Unknown", "ManifestInvalid")])
 
 
 def test_errors_are_one_document_too(
@@ -144,7 +143,7 @@ def test_errors_are_one_document_too(
     code, found = run("attest", data, "--add-signature", good, "--unverified-first", "--key", "second.pem")
     assert (code, found["reason"]) == (1, "ContentDiffers")
     monkeypatch.setattr(verify, "judge_all", lambda *_: 1 // 0)
-    code, found = run("verify", good, "--trust-root", "k.pub")
+    code, found = run("verify", good, "--trust-root", "trust.yml")
     assert (code, found["reason"]) == (2, "InternalError")
     monkeypatch.setattr(sys, "argv", ["lineward", "verify", "--", "-o", "json"])
     capsys.readouterr()
@@ -198,7 +197,7 @@ def test_a_bundle_is_known_wherever_its_media_type_stands(run: Run, signed: Path
     text = json.dumps(last, indent=600)
     assert text.index("mediaType") > 4096
     Path("last.json").write_text(text)
-    assert told(run("verify", "last.json", "--trust-root", "k.pub")[1]) == [("Verified", "Verified")]
+    assert told(run("verify", "last.json", "--trust-root", "trust.yml")[1]) == [("Verified", "Verified")]
 
 
 @pytest.mark.parametrize("broken", ["bom", "cut", "twice"])
@@ -210,7 +209,7 @@ def test_a_broken_bundle_is_refused_and_says_why(broken: str, run: Run, signed: 
         "twice": (b'{"mediaType":"x",' + raw.lstrip()[1:], "duplicate key"),
     }
     Path("b.json").write_bytes(made[broken][0])
-    code, found = run("verify", "b.json", "--trust-root", "k.pub")
+    code, found = run("verify", "b.json", "--trust-root", "trust.yml")
     assert (code, told(found)) == (1, [("Refused", "EvidenceInvalid")])
     assert made[broken][1] in found["reports"][0]["message"]
 
@@ -281,6 +280,6 @@ def test_a_terminal_gets_no_control_characters(
     lineward: Command, signed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    assert lineward("verify", "no\x1b[2Jwhere", "--trust-root", "k.pub")[0] == 2
+    assert lineward("verify", "no\x1b[2Jwhere", "--trust-root", "trust.yml")[0] == 2
     out = capsys.readouterr().out
     assert "no?[2Jwhere" in out

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
@@ -116,21 +114,6 @@ def test_recalls_and_time_count(attested: Path, lineward: Command, capsys: pytes
     later = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     code, (report,) = verify(lineward, capsys, *given, "--at", later)
     assert (code, report["reason"]) == (1, "AttestationTooOld")
-
-
-def test_a_key_from_a_file_may_stand_for_trust_root_and_policy(
-    data: Path, lineward: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    (tmp_path / "k.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    (tmp_path / "k.pub").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    lineward("attest", data, *WHAT, "--key", tmp_path / "k.pem", "--out", tmp_path / "o")
-    target = tmp_path / "o" / f"{NAME}.yaml"
-    assert verify(lineward, capsys, data, target, "--trust-root", tmp_path / "k.pub")[0] == 0
-    other = ec.generate_private_key(ec.SECP256R1()).public_key()
-    (tmp_path / "k.pub").write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    code, (report,) = verify(lineward, capsys, data, target, "--trust-root", tmp_path / "k.pub")
-    assert (code, report["reason"]) == (1, "WrongIdentity")
 
 
 def test_a_trust_root_of_another_name_does_not_count(

@@ -12,6 +12,7 @@ from tests.crds.cases import Case, broken, definition, example
 from lineward.domain import dataset, exemption, policy, recall, trustroot
 from lineward.domain.constraints import Constraints
 from lineward.domain.errors import InvalidInputError
+from lineward.domain.evidence import SigningTime
 from lineward.domain.manifest import Profile
 
 PARSERS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
@@ -52,6 +53,14 @@ def test_words_are_the_same() -> None:
     assert set(spec("provenanceexception")["reasons"]["items"]["enum"]) == set(exemption.Excusable)
     assert spec("datasetversion")["lifecycle"]["properties"]["state"]["enum"] == list(dataset.Lifecycle)
     assert spec("datasetversion")["integrity"]["properties"]["profile"]["enum"] == list(Profile)
+    assert spec("trustroot")["keys"]["items"]["properties"]["signingTime"]["enum"] == list(SigningTime)
+
+
+def test_a_key_that_says_nothing_of_a_signing_time_means_the_same_in_a_file_and_in_the_cluster() -> None:
+    said = spec("trustroot")["keys"]["items"]["properties"]["signingTime"]["default"]
+    given = example("trustroot")
+    del given["spec"]["keys"][0]["signingTime"]
+    assert trustroot.parse(given).keys[0].signing_time == said
 
 
 def test_a_path_inside_a_volume_is_the_same() -> None:

@@ -14,7 +14,7 @@ from tests.fuzz.originals import PAYLOAD, VERIFIER, originals
 from tests.unit.evidence.samples import DATASET, MANIFEST, NOW, POLICY, PREDICATE, a_dataset, a_policy
 
 from lineward.adapters import documents
-from lineward.domain import dataset, draft, policy, statement
+from lineward.domain import dataset, draft, mistakes, policy, statement
 from lineward.domain.digest import Digest
 from lineward.domain.draft import Names
 from lineward.domain.errors import LinewardError
@@ -61,13 +61,21 @@ def _same_payload(raw: bytes, payload: str) -> bool:
 
 
 def payload(choices: Choices) -> bool:
-    """A mutated statement is refused or parsed; what is parsed can be judged."""
+    """A mutated statement is refused or parsed, and has mistakes exactly where it is refused."""
     raw = _STATEMENT_SUBJECT.mutated(choices)
     try:
         said = statement.parse(PAYLOAD_TYPE, raw)
-        draft.check(said.predicate)
     except LinewardError:
         return False
+    found = mistakes.found(said.predicate)
+    try:
+        draft.check(said.predicate)
+    except LinewardError:
+        if not found:
+            raise AssertionError(f"a mistake that nobody is told: {raw!r}") from None
+        return False
+    if found:
+        raise AssertionError(f"told of mistakes that are none: {found}: {raw!r}")
     return True
 
 

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("core", "operator", "ledger", "sidecar", "bench", "e2e")
+SOURCES = ("core", "operator", "ledger", "sidecar", "bench", "charts", "e2e")
+MAX_LINES = 300
+"""Of a module that is no test, as CONTRIBUTING.md has it."""
+LONGER = {
+    "core/lineward/domain/provenance.py": 307,
+    "core/lineward/native/files.c": 337,
+    "core/lineward/native/module.c": 331,
+}
+"""Modules that still have to be split, and what they may not grow beyond."""
 
 
 @pytest.mark.parametrize("folder", ["operator", "core", "ledger", "sidecar"])
@@ -15,10 +23,10 @@ def test_source_roots_are_not_packages(folder: str) -> None:
 
 
 def test_modules_stay_short() -> None:
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for source in SOURCES
-        for path in (ROOT / source).rglob("*.py")
-        if (lines := path.read_text().count("\n")) > 500
+    modules = [path for source in SOURCES for path in (ROOT / source).rglob("*") if path.suffix in {".py", ".c", ".h"}]
+    lines = {
+        path.relative_to(ROOT).as_posix(): path.read_text().count("\n")
+        for path in modules
+        if not path.name.startswith("test_")
     }
-    assert not long
+    assert not {name: count for name, count in lines.items() if count > LONGER.get(name, MAX_LINES)}

@@ -2,7 +2,8 @@
 
 A signature by a listed key is enough; a transparency log entry and timestamps are optional, but what is there must be
 right. Without a verified time the key's own window counts at each decision, and only where the trust root gives the
-key an end: an endless key without time is never believed (CVE-2026-54787).
+key an end and requires no time: an endless key without time is never believed (CVE-2026-54787). Whoever passes a bundle
+on can take its times away, which only a key that requires one is safe from.
 
 Algorithms are those of the Sigstore algorithm registry: ECDSA P-256, P-384 and P-521 with the SHA-2 of their size, and
 Ed25519.
@@ -37,7 +38,7 @@ from lineward.adapters.anchors import Anchors, require_log_window
 from lineward.adapters.bundle import RawBundle, Signed, octets
 from lineward.domain import strictjson
 from lineward.domain.errors import InvalidInputError, RefusedError
-from lineward.domain.evidence import KeyAnchor, Signer
+from lineward.domain.evidence import KeyAnchor, Signer, SigningTime
 from lineward.domain.fields import Reader
 from lineward.domain.reasons import Reason
 from lineward.domain.trustroot import der_of, key_digest
@@ -80,11 +81,7 @@ def check(raw: RawBundle, keys: Sequence[KeyAnchor], anchors: Anchors | None, ar
     if times:
         _require_window(anchor, times)
         return Signed(content.payload_type, content.payload, signer, min(times))
-    if anchor.not_after is None:
-        raise RefusedError(
-            Reason.OUTSIDE_VALIDITY,
-            f"the bundle has no signing time, and the trust root gives key {anchor.name} no notAfter",
-        )
+    _allow_no_time(anchor)
     return Signed(content.payload_type, content.payload, signer, None, anchor.not_before, anchor.not_after)
 
 
@@ -144,13 +141,25 @@ def _require_window(anchor: KeyAnchor, times: Sequence[datetime]) -> None:
             raise RefusedError(Reason.OUTSIDE_VALIDITY, f"key {anchor.name} was not valid at the time of signing")
 
 
+def _allow_no_time(anchor: KeyAnchor) -> None:
+    name = anchor.name[:100]
+    if anchor.signing_time is SigningTime.REQUIRED:
+        why = f"which the trust root requires of key {name}: lineward attest --trust-config has it time-stamped"
+    elif anchor.not_after is None:
+        why = f"and the trust root gives key {name} no notAfter: lineward trust-root from-key writes one that does"
+    else:
+        return
+    raise RefusedError(Reason.OUTSIDE_VALIDITY, f"the bundle has no verified signing time, {why}")
+
+
 def _times(raw: RawBundle, content: _Content, key: PublicKey, anchors: Anchors | None) -> list[datetime]:
     """Verified times of timestamps and log entry; everything that is there must verify."""
     if not raw.timestamps and not raw.log_entries:
         return []
     if anchors is None:
         raise RefusedError(
-            Reason.EVIDENCE_INVALID, "the bundle has timestamps or a log entry, but the trust root no trustedRoot"
+            Reason.EVIDENCE_INVALID,
+            "the bundle has timestamps or a log entry, but the trust root no trustedRoot to check them by: add it",
         )
     times = [timestamps.verify(stamp, content.signature, anchors) for stamp in raw.timestamps]
     if len(set(raw.timestamps)) != len(raw.timestamps):

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ MAX_BUNDLE_FILE = 32 * 1024 * 1024
 NAMELESS = ""
 """Name of a trust root that was read from a `trusted_root.json` or PEM file: it is what a policy's name stands for."""
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
-_FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -111,12 +109,13 @@ def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
 def read_trust_root(path: Path) -> list[TrustRoot]:
     """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
 
+    A PEM file says nothing of an end, so its key has none, and counts as such a key of a TrustRoot does.
     Raises InvalidInputError(TrustRootInvalid).
     """
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
     text = raw.decode(errors="replace")
     if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):
-        return [trustroot.make(NAMELESS, "", (KeyAnchor(path.stem, text, None, _FAR),))]
+        return [trustroot.make(NAMELESS, "", (KeyAnchor(path.stem, text),))]
     value: object = None
     broken: InvalidInputError | None = None
     try:
@@ -127,6 +126,11 @@ def read_trust_root(path: Path) -> list[TrustRoot]:
         inner = value.get("trustedRoot", value)
         return [trustroot.make(NAMELESS, json.dumps(inner) if inner is not value else text)]
     return _trust_root_objects(path, broken)
+
+
+def read_pem(path: Path) -> str:
+    """Read the text of a PEM public key, unparsed. Raises InvalidInputError(TrustRootInvalid)."""
+    return _read(path, trustroot.MAX_PEM, Reason.TRUST_ROOT_INVALID).decode(errors="replace")
 
 
 def _trust_root_objects(path: Path, broken: InvalidInputError | None) -> list[TrustRoot]:

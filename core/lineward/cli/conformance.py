@@ -36,6 +36,7 @@ from lineward.domain.statement import PAYLOAD_TYPE
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
+"""The suite gives a key no window, and judges a signature that has no time by the key alone."""
 
 
 def main() -> int:

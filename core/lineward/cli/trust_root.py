@@ -1,30 +1,20 @@
-"""`lineward trust-root`: show, check and fetch the keys that evidence is believed by."""
+"""`lineward trust-root`: show, check, fetch and write the keys that evidence is believed by."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sigstore.models import ClientTrustConfig
 from sigstore_models.common.v1 import TimeRange
 
-from lineward.adapters import documents, keys, sources
+from lineward.adapters import keys, sources
 from lineward.adapters.anchors import Anchors
-from lineward.adapters.library import root_json
-from lineward.adapters.signing import chain, temporary_cache
-from lineward.cli import exits
-from lineward.cli.output import replacing
+from lineward.cli import exits, trust_root_write
 from lineward.cli.terminal import FORMATS, Parser, number_argument, show
-from lineward.domain.draft import API_VERSION
-from lineward.domain.errors import LinewardError
-from lineward.domain.evidence import TrustRoot
-from lineward.domain.reasons import Reason
+from lineward.domain.evidence import SigningTime, TrustRoot
 from lineward.domain.trustwindow import Window, warnings
 
 MAX_DAYS = 36_500
@@ -43,17 +33,8 @@ def run(argv: Sequence[str], prog: str) -> int:
         if command is _check:
             days = number_argument(0, MAX_DAYS)
             made.add_argument("--days", type=days, default=30, metavar="N", help="warn this long before (default: 30)")
-    fetch = commands.add_parser("fetch", help="fetch a trusted root by TUF, and write a TrustRoot")
-    fetch.add_argument("--staging", action="store_true", help="of Sigstore's staging instance")
-    fetch.add_argument("--url", help="of a private TUF repository; needs --root")
-    fetch.add_argument("--root", metavar="FILE", help="root.json that the repository is trusted by")
-    fetch.add_argument("--name", default="default", help="of the TrustRoot object (default: default)")
-    fetch.add_argument("--raw", action="store_true", help="write trusted_root.json itself")
-    fetch.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
-    fetch.set_defaults(command=_fetch)
+    trust_root_write.add_commands(commands)
     arguments = parser.parse_args(argv)
-    if arguments.command is _fetch and bool(arguments.url) is not bool(arguments.root):
-        fetch.error("--url and --root go together")
     code: int = arguments.command(arguments)
     return code
 
@@ -87,42 +68,11 @@ def _check(arguments: argparse.Namespace) -> int:
     return exits.DIFFERS if any(texts for _, texts in said) else exits.OK
 
 
-def _fetch(arguments: argparse.Namespace) -> int:
-    logging.getLogger("sigstore").setLevel(logging.ERROR)
-    try:
-        with temporary_cache():
-            config = _config(arguments)
-    except Exception as error:
-        problem = f"the trusted root could not be fetched: {chain(error)}"[:300]
-        raise LinewardError(Reason.TRUST_ROOT_MISSING, problem) from error
-    text = root_json(config)
-    Anchors(text)
-    obj = {
-        "apiVersion": API_VERSION,
-        "kind": "TrustRoot",
-        "metadata": {"name": arguments.name},
-        "spec": {"trustedRoot": text},
-    }
-    content = documents.dump_json(json.loads(text)) if arguments.raw else documents.dump([obj])
-    if arguments.out:
-        with replacing(Path(arguments.out)) as file:
-            file.write(content)
-    else:
-        sys.stdout.write(content.decode())
-    return exits.OK
-
-
-def _config(arguments: argparse.Namespace) -> ClientTrustConfig:
-    if arguments.url:
-        return ClientTrustConfig.from_tuf(arguments.url, bootstrap_root=Path(arguments.root))
-    return ClientTrustConfig.staging() if arguments.staging else ClientTrustConfig.production()
-
-
 def windows(root: TrustRoot) -> list[Window]:
     """All keys and authorities of a trust root. Raises InvalidInputError(TrustRootInvalid)."""
     for key in root.keys:
         keys.load(key.pem)
-    found = [Window("key", key.name, key.not_before, key.not_after) for key in root.keys]
+    found = [Window("key", key.name, key.not_before, key.not_after, key.signing_time) for key in root.keys]
     if not root.trusted_root_json:
         return found
     message = Anchors(root.trusted_root_json).message
@@ -141,7 +91,8 @@ def _window(kind: str, name: str, window: TimeRange | None) -> Window:
 
 
 def _value(window: Window) -> dict[str, Any]:
-    return {"kind": window.kind, "name": window.name, "start": _time(window.start), "end": _time(window.end)}
+    value = {"kind": window.kind, "name": window.name, "start": _time(window.start), "end": _time(window.end)}
+    return value | ({"signingTime": str(window.signing_time)} if window.signing_time else {})
 
 
 def _rows(root: TrustRoot, found: Sequence[Window]) -> list[tuple[str, str]]:
@@ -149,8 +100,18 @@ def _rows(root: TrustRoot, found: Sequence[Window]) -> list[tuple[str, str]]:
     rows = [("digest", str(root.digest))]
     for window in found:
         state = "valid" if window.valid(now) else "not valid now"
-        rows.append((window.kind, f"{window.name}  {_time(window.start)} to {_time(window.end) or 'open'}  {state}"))
+        span = f"{_time(window.start)} to {_time(window.end) or 'open'}"
+        rows.append((window.kind, f"{window.name}  {span}  {state}{_signing_time(window)}"))
     return rows
+
+
+def _signing_time(window: Window) -> str:
+    """What a key's bundles must have: without an end, it is a time whatever the word says."""
+    if window.signing_time is None:
+        return ""
+    if window.signing_time is SigningTime.OPTIONAL and window.end is None:
+        return "  signing time required, for want of a notAfter"
+    return f"  signing time {window.signing_time.lower()}"
 
 
 def _time(time: datetime | None) -> str | None:

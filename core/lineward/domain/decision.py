@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from lineward.domain.dataset import ClaimVolume, VolumeIdentity
 from lineward.domain.injection import Injection
 from lineward.domain.matching import DATASETS_ANNOTATION, Choice, choose, chosen_names, describe
+from lineward.domain.messages import MAX_MESSAGE, MIN_ROOM, cut, framed
 from lineward.domain.plan import Plan, PlannedOutput, PlannedVolume, Refusal
 from lineward.domain.podspec import Pod, Usage, usage, workload_kinds
 from lineward.domain.policy import DEFAULT_TIMEOUT, Mode, Policy, Sidecar
@@ -35,9 +36,6 @@ from lineward.domain.world import BrokenPolicy, World
 
 MAX_REFUSALS = 32
 """Refusals that one pod is told; a pod that breaks more has enough to read."""
-MAX_MESSAGE = 300
-MIN_ROOM = 40
-"""Characters that a message keeps of its own; the volume's description gives way to them."""
 _TOO_LARGE = "what the verifier must know of its volumes is too long for one argument; mount fewer, with shorter names"
 _FORCE = {Mode.AUDIT: 0, Mode.WARN: 1, Mode.ENFORCE: 2}
 DATA_ROOT = "/lineward/data"
@@ -113,9 +111,7 @@ def render(refusal: Refusal, pod: Pod, docs: str = "") -> str:
     head = _head(refusal, f" ({describe(found.identity)})" if found else "")
     if len(head) + len(tail) > MAX_MESSAGE - MIN_ROOM:
         head = _head(refusal, "")
-    room = MAX_MESSAGE - len(head) - len(tail)
-    message = refusal.message if len(refusal.message) <= room else f"{refusal.message[: max(0, room - 3)]}..."
-    return f"{head}{message}{tail}"
+    return framed(head, refusal.message, tail)
 
 
 def _head(refusal: Refusal, what: str) -> str:
@@ -196,7 +192,7 @@ def _refusals(case: Case) -> tuple[tuple[Refusal, ...], tuple[Refusal, ...]]:
             if found is None:
                 continue
             if exception := _exception(case, found, group):
-                message = f"set aside by ProvenanceException {exception}: {found[1]}"[:MAX_MESSAGE]
+                message = cut(f"set aside by ProvenanceException {exception}: {found[1]}")
                 excused.append(Refusal(found[0], message, group.name))
                 continue
             refusals.append(Refusal(*found, group.name))

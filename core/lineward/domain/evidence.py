@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from lineward.domain.digest import Digest
 from lineward.domain.provenance import Provenance
+
+
+class SigningTime(StrEnum):
+    """Whether a bundle that a key signed must have a verified time."""
+
+    REQUIRED = "Required"
+    OPTIONAL = "Optional"
+    """Without one the key's window counts at each decision, and only where it has an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,7 @@ class KeyAnchor:
     pem: str
     not_before: datetime | None = None
     not_after: datetime | None = None
+    signing_time: SigningTime = SigningTime.OPTIONAL
 
 
 @dataclass(frozen=True, slots=True)

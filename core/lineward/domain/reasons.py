@@ -44,7 +44,7 @@ class Reason(StrEnum):
     QUORUM_NOT_MET = "QuorumNotMet", "add the missing signatures: lineward attest --add-signature"
     WRONG_PREDICATE_TYPE = "WrongPredicateType", "attest with lineward; the statement is of another type"
     SPEC_MISMATCH = "SpecMismatch", "apply the DatasetVersion that lineward attest wrote, unchanged"
-    OUTSIDE_VALIDITY = "OutsideValidity", "sign within the validity of the trust root's keys"
+    OUTSIDE_VALIDITY = "OutsideValidity", "sign with a time stamp, within the validity of the trust root's keys"
     ATTESTATION_TOO_OLD = "AttestationTooOld", "attest the data again"
     CONSTRAINT_NOT_MET = "ConstraintNotMet", "see the policy's require section"
     RECALLED = "Recalled", "use another version; this one was withdrawn"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from lineward.domain.assurance import Assurance
+from lineward.domain import messages, podentry
 from lineward.domain.conditions import Condition, Status, Type
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.plan import Plan, Refusal
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.reasons import Reason
-from lineward.domain.verdict import Verdict, VolumeVerdict
+from lineward.domain.verdict import Verdict
 
 MAX_PODS = 1000
 """Pods listed in a status: about 600 bytes each, of the 1.5 MiB that etcd takes (etcd --max-request-bytes)."""
@@ -111,7 +111,7 @@ def judge(facts: RunFacts) -> Judgement:
     worst = _worst(counted)
     agreement = agree(started)
     if worst is not None and worst.verdict is not Verdict.VERIFIED:
-        return Judgement(phase, worst.verdict, worst.reason, f"pod {worst.name}: {worst.message}", agreement)
+        return Judgement(phase, worst.verdict, worst.reason, messages.of_pod(worst.name, worst.message), agreement)
     if not agreement:
         return Judgement(phase, Verdict.UNKNOWN, Reason.RANKS_DISAGREE, "pods read different roots", agreement)
     if any(pod.verdict is None for pod in counted) or not counted:
@@ -158,7 +158,7 @@ def status(facts: RunFacts, judgement: Judgement) -> Json:
         "message": judgement.message,
         "mode": max(modes, key=MODES.index, default=""),
         "workload": reference(facts.workload),
-        "pods": [encode(pod) for pod in pods[:MAX_PODS]],
+        "pods": [podentry.encode(pod) for pod in pods[:MAX_PODS]],
         "podsOmitted": max(0, len(pods) - MAX_PODS),
         "wouldDeny": [_refusal(refusal) for refusal in facts.would_deny],
         "startedAt": min((pod.started_at for pod in facts.pods if pod.started_at), default=""),
@@ -185,56 +185,12 @@ def would_deny(previous: Iterable[Refusal], pod: PodRecord, plan: Plan) -> tuple
     return tuple(dict.fromkeys(found))[:MAX_WOULD_DENY]
 
 
-def encode(pod: PodRecord) -> Json:
-    """A pod as it stands in `status.pods`."""
-    built: Json = {
-        "name": pod.name,
-        "uid": pod.uid,
-        "phase": pod.phase,
-        "started": pod.started,
-        "mode": pod.mode,
-        "verdict": pod.verdict.value if pod.verdict else "",
-        "reason": pod.reason.value if pod.verdict else "",
-        "message": pod.message,
-        "volumes": [_encode_volume(volume) for volume in pod.volumes],
-        "startedAt": pod.started_at,
-        "finishedAt": pod.finished_at,
-        "exitCode": pod.exit_code,
-        "imageID": pod.image_id,
-        "policies": list(pod.policies),
-    }
-    return {name: value for name, value in built.items() if value not in ("", [], None)}
-
-
-def decode(raw: Mapping[str, Any]) -> PodRecord:
-    """Read back what `encode` wrote. Raises InvalidInputError(RequestInvalid)."""
-    try:
-        return PodRecord(
-            name=str(raw["name"]),
-            uid=str(raw["uid"]),
-            phase=str(raw["phase"]),
-            started=bool(raw["started"]),
-            mode=str(raw.get("mode", "")),
-            verdict=Verdict(raw["verdict"]) if raw.get("verdict") else None,
-            reason=Reason(raw.get("reason", Reason.NO_VERDICT)),
-            message=str(raw.get("message", "")),
-            volumes=tuple(_decode_volume(volume) for volume in raw.get("volumes") or ()),
-            started_at=str(raw.get("startedAt", "")),
-            finished_at=str(raw.get("finishedAt", "")),
-            exit_code=raw.get("exitCode"),
-            image_id=str(raw.get("imageID", "")),
-            policies=tuple(str(policy) for policy in raw.get("policies") or ()),
-        )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InvalidInputError(Reason.REQUEST_INVALID, f"not a pod of a TrainingRun: {error}") from error
-
-
 def known(raw: Mapping[str, Any]) -> tuple[tuple[PodRecord, ...], tuple[Refusal, ...]]:
     """Read pods and refusals back from a status; what cannot be read is left out, as pods can be observed again."""
     pods = []
     for entry in raw.get("pods") or ():
         try:
-            pods.append(decode(entry))
+            pods.append(podentry.decode(entry))
         except InvalidInputError:
             continue
     refusals = [
@@ -311,8 +267,8 @@ def _worst(pods: Sequence[PodRecord]) -> PodRecord | None:
 
 def _verified_message(pods: Sequence[PodRecord], stopped: int) -> str:
     read = sorted({f"{v.dataset} {v.version}" for pod in pods for v in pod.volumes if v.dataset})
-    text = f"{len(pods)} pod{'s' if len(pods) > 1 else ''} read {', '.join(read) or 'no data'}"
-    return f"{text}; {stopped} stopped before" if stopped else text
+    head = f"{len(pods)} pod{'s' if len(pods) > 1 else ''} read "
+    return messages.framed(head, ", ".join(read) or "no data", f"; {stopped} stopped before" if stopped else "")
 
 
 def _finished(facts: RunFacts) -> str:
@@ -322,34 +278,3 @@ def _finished(facts: RunFacts) -> str:
 def _refusal(refusal: Refusal) -> Json:
     entry = {"reason": refusal.reason.value, "message": refusal.message, "volume": refusal.volume}
     return {name: value for name, value in entry.items() if value}
-
-
-def _encode_volume(found: VolumeVerdict) -> Json:
-    built: Json = {
-        "volume": found.volume,
-        "dataset": found.dataset,
-        "version": found.version,
-        "root": found.observed,
-        "expected": found.expected,
-        "verdict": found.verdict.value,
-        "reason": found.reason.value,
-        "assurance": found.assurance.value,
-    }
-    numbers = {"files": found.files, "bytes": found.bytes, "seconds": round(found.seconds, 3)}
-    return {name: value for name, value in built.items() if value} | numbers
-
-
-def _decode_volume(raw: Mapping[str, Any]) -> VolumeVerdict:
-    return VolumeVerdict(
-        volume=str(raw["volume"]),
-        verdict=Verdict(raw["verdict"]),
-        reason=Reason(raw["reason"]),
-        dataset=str(raw.get("dataset", "")),
-        version=str(raw.get("version", "")),
-        assurance=Assurance(raw.get("assurance", Assurance.FULL)),
-        expected=str(raw.get("expected", "")),
-        observed=str(raw.get("root", "")),
-        files=int(raw.get("files", 0)),
-        bytes=int(raw.get("bytes", 0)),
-        seconds=float(raw.get("seconds", 0)),
-    )

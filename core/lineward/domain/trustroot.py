@@ -11,7 +11,7 @@ from typing import Any
 
 from lineward.domain.dataset import DNS_NAME
 from lineward.domain.digest import Digest
-from lineward.domain.evidence import KeyAnchor, TrustRoot
+from lineward.domain.evidence import KeyAnchor, SigningTime, TrustRoot
 from lineward.domain.fields import Reader
 from lineward.domain.reasons import Reason
 
@@ -36,13 +36,16 @@ def parse(obj: Mapping[str, Any]) -> TrustRoot:
         spec.fail("must have trustedRoot, keys or both")
     if len({key.name for key in keys}) != len(keys):
         spec.fail("has two keys of one name", "keys")
+    if not root and any(key.signing_time is SigningTime.REQUIRED for key in keys):
+        spec.fail("is missing: a key requires a signing time, which only its authorities can tell", "trustedRoot")
     spec.done()
     return make(outer.object("metadata").text("name", cap=253), root, keys)
 
 
 def make(name: str, trusted_root_json: str = "", keys: tuple[KeyAnchor, ...] = ()) -> TrustRoot:
     """Build a TrustRoot with the digest of its content; the name is not part of it."""
-    content = [trusted_root_json, *([k.name, k.pem, str(k.not_before), str(k.not_after)] for k in keys)]
+    rows = ([k.name, k.pem, str(k.not_before), str(k.not_after), k.signing_time] for k in keys)
+    content = [trusted_root_json, *rows]
     digest = Digest(hashlib.sha256(json.dumps(content).encode()).digest())
     return TrustRoot(name, digest, trusted_root_json, keys)
 
@@ -66,6 +69,7 @@ def _key(raw: Reader) -> KeyAnchor:
         pem=raw.text("pem", cap=MAX_PEM),
         not_before=raw.moment("notBefore"),
         not_after=raw.moment("notAfter"),
+        signing_time=raw.choice("signingTime", SigningTime, SigningTime.OPTIONAL),
     )
     try:
         key_digest(key.pem)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from lineward.domain.evidence import SigningTime
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -15,6 +17,8 @@ class Window:
     name: str
     start: datetime | None
     end: datetime | None
+    signing_time: SigningTime | None = None
+    """What the trust root asks of bundles that it signed; None for authorities, whose bundles always have a time."""
 
     def valid(self, now: datetime) -> bool:
         """Tell whether it may sign now."""

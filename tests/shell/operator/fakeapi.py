@@ -34,6 +34,9 @@ class FakeApi:
         self.writes: list[tuple[str, str]] = []
         self.requests: list[tuple[str, str]] = []
         self.fault: Callable[[str, str], int | None] = lambda _method, _path: None
+        self.problem = "fault"
+        self.texts: dict[str, str] = {}
+        """Answers in plain text, by path."""
         self.on_delete: Callable[[str], None] = lambda _path: None
         self._version = 100
 
@@ -68,17 +71,19 @@ class FakeApi:
         path, method = request.path, request.method
         self.requests.append((method, path))
         if status := self.fault(method, path):
-            return _problem(status, "fault")
+            return _problem(status, self.problem)
         body = await request.json() if request.can_read_body else {}
         if method == "GET":
-            return self._get(path)
+            return self._get(path, request.query.get("labelSelector", ""))
         if method == "POST":
             return self._create(path, body)
         if method == "DELETE":
             return self._delete(path)
         return self._update(method, path, body, request.content_type)
 
-    def _get(self, path: str) -> web.Response:
+    def _get(self, path: str, selector: str) -> web.Response:
+        if path in self.texts:
+            return web.Response(text=self.texts[path])
         if path in KINDS:
             listed = [{"name": name, "kind": kind, "namespaced": spaced} for name, kind, spaced in KINDS[path]]
             return web.json_response({"resources": listed})
@@ -86,7 +91,12 @@ class FakeApi:
             return web.json_response(self.objects[path])
         if path.count("/") > 3 and path.split("/")[-2] != "namespaces" and self._is_object(path):
             return _problem(404, f"{path} not found")
-        items = [obj for key, obj in self.objects.items() if self._listed(path, key)]
+        wanted = dict(part.split("=", 1) for part in selector.split(",") if part).items()
+        items = [
+            obj
+            for key, obj in self.objects.items()
+            if self._listed(path, key) and wanted <= obj["metadata"].get("labels", {}).items()
+        ]
         return web.json_response({"items": items, "metadata": {}})
 
     def _is_object(self, path: str) -> bool:

@@ -32,14 +32,18 @@ from lineward_operator.kubeio import (
     KubeError,
 )
 from lineward_operator.metrics import Metrics
+from lineward_operator.served import handshake
 from lineward_operator.uninstall import uninstall
-from lineward_operator.webhooks import AUTHORITY_SECRET, WebhookKeeper, differs, handshake
+from lineward_operator.webhooks import AUTHORITY_SECRET, WebhookKeeper, differs
 
 Json = dict[str, Any]
 NS = "lineward-system"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SETTINGS = Settings(intercepted_namespaces=("ml",))
 LIVE = (MUTATING.path("", "lineward"), VALIDATING.path("", "lineward"))
+VALIDATING_FIRST = [("DELETE", LIVE[1]), ("DELETE", LIVE[0])]
+"""Between the two deletes no pod may be refused for want of what only the mutating webhook adds."""
+SERVICE = {"clusterIP": "10.0.0.9", "selector": {"app": "webhook"}, "ports": [{"port": 443, "targetPort": "https"}]}
 
 
 def configuration(kind: str) -> Json:
@@ -66,6 +70,8 @@ class Stage:
     def __init__(self, api: FakeApi, kube: Kube, folder: Path) -> None:
         self.api, self.kube, self.folder = api, kube, folder
         self.now, self.answers, self.probes = NOW, True, list[tuple[str, int, str, str]]()
+        self.believed: dict[str, str] = {}
+        """The one authority (PEM) that a pod's certificate is of, by the pod's address."""
 
     def keeper(self, **changes: Any) -> WebhookKeeper:
         settings = replace(SETTINGS, **changes)
@@ -75,10 +81,32 @@ class Stage:
         self.probes.append((host, port, name, bundle))
         if not self.answers:
             raise ConnectionRefusedError("connection refused")
+        if self.believed.get(host, bundle) not in bundle:
+            raise ssl.SSLError("certificate verify failed")
+
+    def serve(self, name: str, authority: str = "", phase: str = "Running") -> None:
+        """A webhook pod whose certificate is of `authority`; empty: one that any bundle verifies."""
+        address = f"10.1.0.{len(name)}"
+        containers = [{"name": "webhook", "ports": [{"name": "https", "containerPort": 8443}]}]
+        status = {"phase": phase, "podIP": address}
+        meta = {"labels": {"app": "webhook"}}
+        self.api.put(PODS.path(NS, name), {"metadata": meta, "spec": {"containers": containers}, "status": status})
+        self.believed |= {address: authority} if authority else {}
+
+    def store(self, secret: str) -> str:
+        """Put a certificate from elsewhere there; returns its authority (PEM)."""
+        chain = certificates.renew(certificates.Chain(), ("x",), None, NOW)
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in certificates.leaf_data(chain).items()}
+        self.api.put(SECRETS.path(NS, secret), {"data": data})
+        return chain.bundle
 
     def bundles(self) -> set[str]:
         webhooks = [w for path in LIVE for w in self.api.objects[path]["webhooks"]]
         return {base64.b64decode(w["clientConfig"]["caBundle"]).decode() for w in webhooks}
+
+    def own_authority(self) -> str:
+        secret = self.api.objects[SECRETS.path(NS, AUTHORITY_SECRET)]
+        return base64.b64decode(secret["data"]["ca.crt"]).decode()
 
     def leaf(self) -> str:
         secret = self.api.objects[SECRETS.path(NS, "lineward-webhook-tls")]
@@ -91,9 +119,11 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(configuration(kind)))
     api = FakeApi()
     api.put(NAMESPACES.path("", NS), {"metadata": {"name": NS, "uid": "ns-1"}})
-    api.put(SERVICES.path(NS, "lineward-webhook"), {"spec": {"clusterIP": "10.0.0.9", "ports": [{"port": 443}]}})
+    api.put(SERVICES.path(NS, "lineward-webhook"), {"spec": SERVICE})
     async with AsyncExitStack() as stack:
-        yield Stage(api, await stack.enter_async_context(connected(api)), tmp_path)
+        made = Stage(api, await stack.enter_async_context(connected(api)), tmp_path)
+        made.serve("webhook")
+        yield made
 
 
 async def test_nothing_is_registered_before_the_webhook_answers(stage: Stage) -> None:
@@ -164,6 +194,7 @@ async def test_without_namespaces_the_gate_goes(stage: Stage) -> None:
     await stage.keeper().reconcile()
     assert await stage.keeper(intercepted_namespaces=()).reconcile() == "removed"
     assert stage.api.count("webhookconfigurations") == 0
+    assert stage.api.writes[-2:] == VALIDATING_FIRST
     assert await stage.keeper(intercepted_namespaces=()).reconcile() == "no namespaces to intercept"
 
 
@@ -181,13 +212,64 @@ async def test_a_year_of_rotation_never_serves_what_is_not_published(stage: Stag
 async def test_a_certificate_from_elsewhere_is_only_read(stage: Stage) -> None:
     keeper = stage.keeper(tls_mode="certManager")
     assert "waiting for ca.crt" in await keeper.reconcile()
-    chain = certificates.renew(certificates.Chain(), ("x",), None, NOW)
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in certificates.leaf_data(chain).items()}
-    stage.api.put(SECRETS.path(NS, "lineward-webhook-tls"), {"data": data})
+    authority = stage.store("lineward-webhook-tls")
     assert await keeper.reconcile() == "registered"
-    assert stage.bundles() == {chain.bundle}
+    assert stage.bundles() == {authority}
     assert AUTHORITY_SECRET not in str(stage.api.writes)
     assert all(not path.startswith("/api/v1/namespaces") for _, path in stage.api.writes)
+
+
+async def test_an_old_authority_is_trusted_until_no_pod_serves_a_certificate_of_it(stage: Stage) -> None:
+    keeper = stage.keeper(tls_mode="certManager")
+    old = stage.store("lineward-webhook-tls")
+    await keeper.reconcile()
+    new = stage.store("lineward-webhook-tls")
+    stage.serve("webhook", new)
+    stage.serve("webhook-old", old)
+    state = await keeper.reconcile()
+    assert state.startswith("registered; the authorities before are still trusted: webhook-old: ")
+    assert stage.bundles() == {new + old}
+    assert (await keeper.reconcile()).startswith("unchanged; ")
+    assert ("10.1.0.11", 8443, f"lineward-webhook.{NS}.svc", new) in stage.probes
+    stage.serve("webhook-old", new)
+    assert await keeper.reconcile() == "registered"
+    assert stage.bundles() == {new}
+    assert await keeper.reconcile() == "unchanged"
+
+
+@pytest.mark.parametrize("modes", [("self", "existingSecret"), ("existingSecret", "self")])
+async def test_another_source_of_certificates_blocks_no_pod(stage: Stage, modes: tuple[str, str]) -> None:
+    theirs = stage.store("theirs")
+    secrets = {"self": "lineward-webhook-tls", "existingSecret": "theirs"}
+    before, after = (stage.keeper(tls_mode=mode, webhook_secret=secrets[mode]) for mode in modes)
+    await before.reconcile()
+    (old,) = stage.bundles()
+    stage.serve("webhook", old)
+    for _ in range(3):
+        await after.reconcile()
+        assert all(old in bundle for bundle in stage.bundles())
+    stage.serve("webhook", theirs if modes[1] == "existingSecret" else stage.own_authority())
+    await after.reconcile()
+    assert all(old not in bundle for bundle in stage.bundles())
+
+
+@pytest.mark.parametrize(("left", "trusted"), [("nobody", True), ("ended", True), ("elsewhere", False)])
+async def test_pods_that_serve_nothing_do_not_tell(stage: Stage, left: str, *, trusted: bool) -> None:
+    keeper = stage.keeper(tls_mode="certManager")
+    old = stage.store("lineward-webhook-tls")
+    await keeper.reconcile()
+    stage.store("lineward-webhook-tls")
+    if left == "elsewhere":
+        other = {"metadata": {"labels": {"app": "webhook"}}, "spec": {"containers": [{}]}}
+        stage.api.put(PODS.path(NS, "another-port"), {**other, "status": {"podIP": "10.1.0.99"}})
+        stage.api.put(PODS.path(NS, "another-app"), {**other, "metadata": {}, "status": {"podIP": "10.1.0.99"}})
+        stage.believed["10.1.0.99"] = old
+    elif left == "ended":
+        stage.serve("webhook", phase="Failed")
+    else:
+        del stage.api.objects[PODS.path(NS, "webhook")]
+    await keeper.reconcile()
+    assert all((old in bundle) is trusted for bundle in stage.bundles())
 
 
 async def test_a_refusing_api_server_is_an_error(stage: Stage) -> None:
@@ -238,6 +320,7 @@ async def test_uninstall_stops_the_operator_and_takes_the_gate_down(stage: Stage
     assert await uninstall(stage.kube, SETTINGS, said.append)
     assert stage.api.objects[DEPLOYMENTS.path(NS, "lineward-operator")]["spec"]["replicas"] == 0
     assert stage.api.count("webhookconfigurations") == 0
+    assert stage.api.writes[-2:] == VALIDATING_FIRST
     assert any("mutating webhook configuration lineward: deleted" in line for line in said)
     assert await uninstall(stage.kube, SETTINGS, said.append)
     assert "validating webhook configuration lineward: not there" in said
@@ -246,7 +329,7 @@ async def test_uninstall_stops_the_operator_and_takes_the_gate_down(stage: Stage
 async def test_uninstall_says_so_when_the_operator_does_not_end(stage: Stage) -> None:
     await stage.keeper().reconcile()
     stage.api.put(DEPLOYMENTS.path(NS, "lineward-operator"), {"spec": {"selector": {"matchLabels": {"app": "o"}}}})
-    stage.api.put(PODS.path(NS, "lineward-operator-x"), {})
+    stage.api.put(PODS.path(NS, "lineward-operator-x"), {"metadata": {"labels": {"app": "o"}}})
     said: list[str] = []
     assert not await uninstall(stage.kube, SETTINGS, said.append, wait=0.05)
     assert stage.api.count("webhookconfigurations") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -16,7 +17,7 @@ from lineward.domain.evidence import TrustRoot
 from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
 from lineward_webhook import evidence
-from lineward_webhook.evidence import EvidenceStore, Result
+from lineward_webhook.evidence import UNDECIDED, EvidenceStore, Result
 from lineward_webhook.fairqueue import FairQueue
 
 ROOT = trustroot.make("default", "{}")
@@ -67,7 +68,7 @@ async def test_the_loop_goes_on_while_a_bundle_is_verified() -> None:
         await until(lambda: store.idle)
 
 
-async def test_a_bundle_that_ends_the_verifier_is_refused_and_the_next_one_is_not() -> None:
+async def test_a_bundle_that_ends_the_verifier_is_not_admitted_and_the_next_one_is_judged() -> None:
     def check(bundle: bytes, _: TrustRoot) -> Result:
         if bundle == b"bomb":
             raise BrokenProcessPool
@@ -78,10 +79,9 @@ async def test_a_bundle_that_ends_the_verifier_is_refused_and_the_next_one_is_no
         store.want("ml", b"bomb", digest(1), ROOT)
         store.want("ml", b"fine", digest(2), ROOT)
         await until(lambda: len(store.results) == 2)
-    bomb = store.results[digest(1), ROOT.digest]
-    assert isinstance(bomb, Refusal)
-    assert bomb.reason is Reason.EVIDENCE_INVALID
+    assert store.results[digest(1), ROOT.digest] is UNDECIDED
     assert store.results[digest(2), ROOT.digest] is REFUSED
+    assert store.idle
 
 
 async def test_a_real_process_that_dies_is_replaced() -> None:
@@ -117,7 +117,69 @@ async def test_a_verification_that_hangs_is_given_up(monkeypatch: pytest.MonkeyP
         store.want("ml", b"a", digest(1), ROOT)
         await until(lambda: bool(store.results))
     release.set()
-    assert store.results[digest(1), ROOT.digest] != REFUSED
+    assert store.results[digest(1), ROOT.digest] is UNDECIDED
+
+
+async def test_evidence_that_met_a_busy_node_is_verified_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(evidence, "POLL", 0.01)
+    busy = True
+
+    def check(_: bytes, __: TrustRoot) -> Result:
+        if busy:
+            raise BrokenProcessPool
+        return REFUSED
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        store.want("ml", b"a", digest(1), ROOT)
+        store.want("other", b"b", digest(2), ROOT)
+        await until(lambda: len(store.results) == 2)
+        assert set(store.results.values()) == {UNDECIDED}
+        busy = False
+        await until(lambda: set(store.results.values()) == {REFUSED})
+
+
+async def test_bundles_that_always_end_the_verifier_get_little_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs 20 ms, two attempts a turn; in between others are verified at once."""
+    monkeypatch.setattr(evidence, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(evidence, "POLL", 0.005)
+    spent: list[float] = []
+
+    def check(bundle: bytes, _: TrustRoot) -> Result:
+        if bundle == b"fine":
+            return REFUSED
+        time.sleep(0.02)
+        spent.append(time.monotonic())
+        raise BrokenProcessPool
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        for number in range(3):
+            store.want("noisy", b"bomb", digest(number), ROOT)
+        await until(lambda: len(spent) >= 6 + 4, 60)
+        store.want("ml", b"fine", digest(9), ROOT)
+        await until(lambda: (digest(9), ROOT.digest) in store.results)
+    first, second = spent[6:10:2]
+    assert second - first > 0.02 * 2 / evidence.RETRY_SHARE
+
+
+async def test_what_nobody_wants_any_more_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(evidence, "POLL", 0.01)
+    seen: list[bytes] = []
+
+    def check(bundle: bytes, _: TrustRoot) -> Result:
+        seen.append(bundle)
+        raise BrokenProcessPool
+
+    store = EvidenceStore(in_threads, check)
+    async with running(store.run()):
+        store.want("ml", b"a", digest(1), ROOT)
+        await until(lambda: bool(store.results))
+        store.keep_only(set())
+        await asyncio.sleep(0.2)
+    assert seen == [b"a"] * evidence.ATTEMPTS
 
 
 def test_rubbish_is_a_refusal_not_an_exception() -> None:

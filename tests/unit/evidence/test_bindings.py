@@ -166,3 +166,13 @@ def test_keys_that_differ_in_case_only_are_one_key_twice(text: str) -> None:
     """Readers that ignore case (Go's encoding/json) would take the other one."""
     with pytest.raises(InvalidInputError, match="duplicate key"):
         strictjson.parse(text, cap=100, what="it")
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_json_nests_as_deep_as_it_is_said_to(opening: str) -> None:
+    def nested(depth: int) -> str:
+        return opening * (depth - 1) + "[]" + ("]" if opening == "[" else "}") * (depth - 1)
+
+    strictjson.parse(nested(32), cap=1000, what="it")
+    with pytest.raises(InvalidInputError, match="it nests deeper than 32"):
+        strictjson.parse(nested(33), cap=1000, what="it")

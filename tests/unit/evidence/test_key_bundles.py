@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from base64 import b64decode
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +19,8 @@ from tests.unit.evidence.samples import MANIFEST, PREDICATE
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.domain import statement, trustroot
 from lineward.domain.digest import Digest
-from lineward.domain.errors import LinewardError
-from lineward.domain.evidence import KeyAnchor, TrustRoot
+from lineward.domain.errors import LinewardError, RefusedError
+from lineward.domain.evidence import KeyAnchor, SigningTime, TrustRoot
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
 
@@ -37,7 +39,15 @@ def root(private: PrivateSigstore | None, *anchors: KeyAnchor) -> TrustRoot:
     return trustroot.make("r", dumps(private.trusted_root()).decode() if private else "", anchors)
 
 
+def stripped(bundle: dict[str, Any]) -> dict[str, Any]:
+    """The bundle as anyone can pass it on: without its timestamps."""
+    bare = copy.deepcopy(bundle)
+    del bare["verificationMaterial"]["timestampVerificationData"]
+    return bare
+
+
 VAULT = KeyAnchor("vault", pem(KEY), START, END)
+STRICT = replace(VAULT, signing_time=SigningTime.REQUIRED)
 
 
 def reason(verifier: SigstoreVerifier, bundle: dict[str, Any], trust_root: TrustRoot) -> Reason:
@@ -86,6 +96,35 @@ def test_without_time_the_trust_root_must_give_the_key_an_end(
     endless = KeyAnchor("vault", pem(KEY), START, None)
     assert reason(verifier, private.sign_with_key(STATEMENT, KEY), root(private, endless)) is Reason.OUTSIDE_VALIDITY
     assert verifier.verify(dumps(private.sign_with_key(STATEMENT, KEY, SIGNED_AT)), root(private, endless))
+
+
+@pytest.mark.parametrize(
+    ("anchor", "faults", "refused"),
+    [
+        (replace(VAULT, not_before=STAMPED_AT + SECOND), Faults(), Reason.OUTSIDE_VALIDITY),
+        (VAULT, Faults(foreign_timestamp=True), Reason.EVIDENCE_INVALID),
+    ],
+    ids=["signed before the window", "stamped by a stranger"],
+)
+def test_taking_a_stamp_away_widens_nothing_where_a_time_is_required(
+    anchor: KeyAnchor, faults: Faults, refused: Reason, verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT, faults)
+    strict = root(private, replace(anchor, signing_time=SigningTime.REQUIRED))
+    assert reason(verifier, bundle, root(private, anchor)) is reason(verifier, bundle, strict) is refused
+    assert verifier.verify(dumps(stripped(bundle)), root(private, anchor)).signed_at is None
+    assert reason(verifier, stripped(bundle), strict) is Reason.OUTSIDE_VALIDITY
+
+
+def test_where_a_time_is_required_only_a_verified_one_will_do(
+    verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    timed = private.sign_with_key(STATEMENT, KEY, SIGNED_AT)
+    assert verifier.verify(dumps(timed), root(private, STRICT)).signed_at == STAMPED_AT
+    logged = private.sign_with_key(STATEMENT, KEY, logged=True)
+    assert verifier.verify(dumps(logged), root(private, VAULT)).signed_at is None, "a Rekor v2 entry tells no time"
+    with pytest.raises(RefusedError, match="the trust root requires of key vault: lineward attest --trust-config"):
+        verifier.verify(dumps(logged), root(private, STRICT))
 
 
 @pytest.mark.parametrize(

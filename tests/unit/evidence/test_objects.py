@@ -14,6 +14,7 @@ from tests.unit.evidence.samples import DATASET, ISSUER, POLICY, ROOT, SUBJECT, 
 from lineward.domain import dataset, exemption, policy, recall, trustroot
 from lineward.domain.dataset import ClaimVolume, CsiVolume, FetchedVolume, ImageVolume, Lifecycle, NfsVolume
 from lineward.domain.errors import InvalidInputError
+from lineward.domain.evidence import SigningTime
 from lineward.domain.policy import DEFAULT_TIMEOUT, Mode, Sidecar
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE
@@ -257,6 +258,10 @@ def test_a_policy_matches_by_namespace_pod_and_owner(match: dict[str, Any], *, h
         ("spec/keys/0/notAfter", "soon"),
         ("spec/keys/0/notAfter", None),
         ("spec/keys/0/notafter", "2027-01-01T00:00:00Z"),
+        ("spec/keys/0/signingTime", "Always"),
+        ("spec/keys/0/signingTime", "required"),
+        ("spec/keys/0/signingTime", ""),
+        ("spec/keys/0/signingTime", None),
         ("spec/keys", [TRUST_ROOT["spec"]["keys"][0]] * 2),
         ("spec/trustedRoot", {}),
         ("spec/unknown", 1),
@@ -274,6 +279,18 @@ def test_a_trust_root_is_known_by_its_content() -> None:
     assert read.digest == trustroot.parse(changed(TRUST_ROOT, "metadata/name", "other")).digest
     later = changed(TRUST_ROOT, "spec/keys/0/notAfter", "2028-01-01T00:00:00Z")
     assert read.digest != trustroot.parse(later).digest
+    strict = trustroot.parse(changed(TRUST_ROOT, "spec/keys/0/signingTime", "Required"))
+    assert (read.keys[0].signing_time, strict.keys[0].signing_time) == (SigningTime.OPTIONAL, SigningTime.REQUIRED)
+    assert read.digest != strict.digest
+    optional = trustroot.parse(changed(TRUST_ROOT, "spec/keys/0/signingTime", "Optional"))
+    assert read.digest == optional.digest, "the API server writes the default, a file may leave it out"
+
+
+def test_a_signing_time_is_required_only_where_something_can_tell_it() -> None:
+    strict = changed(TRUST_ROOT, "spec/keys/0/signingTime", "Required")
+    assert trustroot.parse(strict).keys
+    with pytest.raises(InvalidInputError, match="is missing: a key requires a signing time"):
+        trustroot.parse(changed(strict, "spec/trustedRoot", ...))
 
 
 @pytest.mark.parametrize(

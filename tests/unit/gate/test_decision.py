@@ -25,9 +25,10 @@ from tests.unit.gate.pods import (
 from lineward.domain import plan as plans
 from lineward.domain import podspec
 from lineward.domain.dataset import ClaimVolume
-from lineward.domain.decision import MAX_MESSAGE, render
+from lineward.domain.decision import render
 from lineward.domain.evidence import Signer
 from lineward.domain.exemption import Exemption
+from lineward.domain.messages import MAX_MESSAGE
 from lineward.domain.plan import Plan, Refusal
 from lineward.domain.policy import Mode, Policy
 from lineward.domain.reasons import Reason
