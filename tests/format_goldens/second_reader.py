@@ -186,7 +186,7 @@ def check_range(proof: dict[str, Any], root: bytes, directory: bytes, folder: by
     at_start, at_end = proof["before"] == proof["parameters"]["leaf"], after[:1] == b"E" and len(after) == 25
     must(at_start if first == 1 else entry_at(before)[0][1].split(b"/") < names, "what is before")
     must(at_end if end == size - 1 else entry_at(after)[0][1].split(b"/")[: len(names)] > names, "what is behind")
-    below = (encode((kind, directory + b"/" + path, *rest)) for kind, path, *rest in entries)
+    below = (encode((kind, directory + b"/" + path, n, content)) for kind, path, n, content in entries)
     middle = ((0, H(b"\0" + leaf)) for leaf in (before, *below, after))
     left, right = cut(0, first - 1, proof["left"]), cut(end + 1, size, proof["right"])
     must(joined([*left, *middle, *right]) == root, "another folder")

@@ -133,7 +133,9 @@ def test_proofs_are_still_made_and_still_hold(vector: dict[str, Any], tmp_path: 
     for name, value in wrong_values(json.loads(text)):
         wrong = json.dumps(json.loads(text) | {name: value}).encode()
         with contextlib.suppress(InvalidInputError):  # or says that the folder differs
-            assert verify_tree(folder, root, made.parameters.leaf, proof=proofs.decode(wrong)).observed != root
+            changed = proofs.decode(wrong)
+            assert isinstance(changed, proofs.RangeProof)
+            assert verify_tree(folder, root, made.parameters.leaf, proof=changed).observed != root
         with pytest.raises(other.Wrong):
             other.check_range(json.loads(wrong), root.raw, made.directory, os.fsencode(folder))
     first = next(folder.iterdir())
