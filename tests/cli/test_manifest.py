@@ -48,6 +48,24 @@ def test_create_says_root_files_and_bytes(data: Path, capsys: pytest.CaptureFixt
     assert (value["files"], value["bytes"], value["profile"], value["chunkBytes"]) == (4, 10, "portable", 8 << 20)
 
 
+def test_every_result_has_root_files_and_bytes(
+    data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, part, one = run(capsys, "show", str(manifest))[1]["root"], str(tmp_path / "part"), str(tmp_path / "one")
+
+    def said(*arguments: str) -> tuple[Any, Any, Any]:
+        value = run(capsys, *arguments)[1]
+        return value["root"], value["files"], value["bytes"]
+
+    assert said("diff", str(manifest), str(manifest)) == (root, 4, 10)
+    assert said("prove", str(manifest), "a", "--out", part) == (root, 2, 6)
+    assert said("prove", str(manifest), "c", "--out", one) == (root, 1, 1)
+    assert said("check-proof", one, "--root", root, "--path", "c") == (root, 1, 1)
+    assert said("check-proof", one, "--root", root, "--path", "b") == (root, 0, 0)
+    assert said("check-proof", part, "--root", root, "--path", "a", "--data", str(data / "a")) == (root, 2, 6)
+    assert said("create", str(data), "--shard", "0/1", "--out", str(tmp_path / "s")) == (None, 4, 10)
+
+
 def test_verify_equal_different_and_undecided(data: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = run(capsys, "show", str(manifest))[1]["root"]
     assert run(capsys, "verify", str(data), "--root", root)[0] == 0

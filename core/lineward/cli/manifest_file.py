@@ -60,6 +60,9 @@ def diff(arguments: argparse.Namespace) -> int:
     equal = before.summary and after.summary and before.summary.root == after.summary.root
     parameters = before.parameters == after.parameters
     value = {
+        "root": str(after.summary.root) if after.summary else None,
+        "files": after.totals.files,
+        "bytes": after.totals.size,
         "equal": bool(equal),
         "sameParameters": parameters,
         "before": str(before.summary.root) if before.summary else None,

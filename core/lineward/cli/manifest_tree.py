@@ -79,7 +79,7 @@ def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
     end_progress(arguments.progress)
     shard = f"{part.number}/{part.count}"
     show(
-        {"shard": shard, "files": files, "bytes": size},
+        {"root": None, "shard": shard, "files": files, "bytes": size},
         [("shard", shard), ("whole files", str(files)), ("their bytes", size_text(size))],
         arguments.output,
         sys.stderr if arguments.out == "-" else sys.stdout,
