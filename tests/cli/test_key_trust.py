@@ -1,9 +1,10 @@
-"""A key on the command line counts as the same key does in the cluster, and `trust-root from-key` writes it down."""
+"""A bare key counts for the check it is given to, a key of a TrustRoot as in the cluster; from-key writes it down."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -61,37 +62,43 @@ def written(lineward: Command, key: Path, *arguments: str | Path) -> Path:
     return path
 
 
-def in_the_cluster(public: Path) -> TrustRoot:
-    """The key as a TrustRoot of the cluster that says nothing more of it."""
-    spec = {"keys": [{"name": public.stem, "pem": public.read_text()}]}
-    root = kinds.read_trust_root({"metadata": {"name": "default"}, "spec": spec})
-    assert isinstance(root, TrustRoot)
-    return root
+def endless(public: Path) -> dict[str, Any]:
+    """A TrustRoot that gives the key no end."""
+    keys = [{"name": public.stem, "pem": public.read_text()}]
+    return {"kind": "TrustRoot", "metadata": {"name": "default"}, "spec": {"keys": keys}}
 
 
 @pytest.mark.parametrize("kind", ["timeless", "timed"])
-def test_a_bare_key_counts_as_the_webhook_counts_it(
+def test_an_endless_key_of_a_trust_root_counts_as_the_webhook_counts_it(
     kind: str, key: Path, lineward: Command, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     bundle: Path = request.getfixturevalue(kind)
-    assert [root.digest for root in sources.read_trust_root(key / "vault.pub")] == [
-        in_the_cluster(key / "vault.pub").digest
-    ]
-    there = evidence.verify(bundle.read_bytes(), in_the_cluster(key / "vault.pub"))
+    path = key / "endless.yaml"
+    path.write_text(yaml.safe_dump(endless(key / "vault.pub")))
+    root = kinds.read_trust_root(endless(key / "vault.pub"))
+    assert isinstance(root, TrustRoot)
+    assert [read.digest for read in sources.read_trust_root(path)] == [root.digest]
+    there = evidence.verify(bundle.read_bytes(), root)
     assert isinstance(there, Refusal)
-    code, (report,) = verify(lineward, capsys, bundle, "--trust-root", key / "vault.pub")
+    code, (report,) = verify(lineward, capsys, bundle, "--trust-root", path)
     assert (code, report["reason"], report["message"]) == (1, there.reason, there.message)
+    if kind == "timeless":
+        assert "gives key vault no notAfter: lineward trust-root from-key writes one that does" in there.message
 
 
-def test_a_bare_key_is_refused_with_the_way_out_and_the_way_out_works(
+def test_a_bare_key_counts_for_this_check_and_says_so(
     timeless: Path, key: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, (report,) = verify(lineward, capsys, timeless, "--trust-root", key / "vault.pub")
-    assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
-    assert "gives key vault no notAfter: lineward trust-root from-key writes one that does" in report["message"]
-    root = written(lineward, key, "--not-after", FAR)
     for target in (timeless, timeless.with_name("d-1.yaml")):
-        assert verify(lineward, capsys, data, target, "--trust-root", root)[0] == 0
+        code, (report,) = verify(lineward, capsys, data, target, "--trust-root", key / "vault.pub")
+        assert (code, report["verdict"]) == (0, "Verified")
+        (said,) = [step["detail"] for step in report["steps"] if step["name"] == "window of the key"]
+        assert said.startswith("key given without a window: it counts for this check only; in a cluster")
+    assert lineward("verify", data, timeless, "--trust-root", key / "vault.pub") == (0, "")
+    assert "it counts for this check only" in capsys.readouterr().out
+    root = written(lineward, key, "--not-after", FAR)
+    code, (report,) = verify(lineward, capsys, data, timeless, "--trust-root", root)
+    assert (code, [step for step in report["steps"] if step["name"] == "window of the key"]) == (0, [])
     code, (report,) = verify(lineward, capsys, timeless, "--trust-root", root, "--at", "2999-01-01T00:00:01Z")
     assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
 

@@ -43,12 +43,15 @@ def model_signing(*arguments: str | Path) -> int:
 
 
 def test_we_verify_what_model_signing_signs_with_a_key(
-    lineward: Command, data: Path, tmp_path: Path, key: Path
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signature = tmp_path / "s.sig"
     assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature) == 0
     call = ["verify", str(data), str(signature), "--trust-root", f"{key}.yml"]
     assert lineward(*call) == (0, "")
+    assert "counts for this check only" not in capsys.readouterr().out
+    assert lineward(*call[:-1], f"{key}.pub") == (0, "")
+    assert "counts for this check only" in capsys.readouterr().out
     (data / "added.csv").write_text("x")
     assert lineward(*call)[0] == 1
     (data / "added.csv").unlink()

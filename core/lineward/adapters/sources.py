@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ class Inputs:
         else:
             return False
         return True
+
+    def add_trust_root(self, path: Path, now: datetime) -> None:
+        """Take what a trust root file holds, a bare key until `now`, the moment that is judged.
+
+        Whoever names a PEM file believes its key at that moment; it says nothing of an end, so no stored TrustRoot can
+        be made of it that counts without a time. Raises InvalidInputError(TrustRootInvalid).
+        """
+        for root in read_trust_root(path):
+            keys = tuple(replace(key, not_after=now) for key in root.keys) if root.name == NAMELESS else root.keys
+            self.trust_roots.append(trustroot.make(root.name, root.trusted_root_json, keys))
 
     def trust_root_of(self, wanted: Policy) -> TrustRoot:
         """The trust root that a policy names, or the one given as a file without a name in it.
@@ -109,7 +120,6 @@ def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
 def read_trust_root(path: Path) -> list[TrustRoot]:
     """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
 
-    A PEM file says nothing of an end, so its key has none, and counts as such a key of a TrustRoot does.
     Raises InvalidInputError(TrustRootInvalid).
     """
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)

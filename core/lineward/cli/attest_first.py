@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lineward.adapters import sources
@@ -49,7 +50,7 @@ def _signers(arguments: argparse.Namespace, bundle: bytes) -> list[Signer]:
     """Who signed the bundle, by each policy's own trust root; without a policy, by a key of the trust roots."""
     inputs = Inputs()
     for path in arguments.trust_root:
-        inputs.trust_roots += sources.read_trust_root(Path(path))
+        inputs.add_trust_root(Path(path), datetime.now(UTC))
     for path in arguments.policy:
         sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
     if not inputs.policies:

@@ -14,7 +14,7 @@ from pathlib import Path
 from lineward.adapters.files_plain import digests
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import MAX_BUNDLE_FILE, Inputs
-from lineward.cli.report import Report
+from lineward.cli.report import Report, signature_steps
 from lineward.domain import explain, oms, statement, strictjson
 from lineward.domain.dataset import DatasetVersion, Integrity, ManifestRef
 from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
@@ -44,8 +44,9 @@ def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: date
     made, verifier = Report(name), SigstoreVerifier(MAX_BUNDLE_FILE, MAX_BUNDLE_FILE)
     for policy in inputs.policies:
         try:
-            evidence = verifier.verify(raw, inputs.trust_root_of(policy))
-            made.steps += explain.signature_steps([evidence])
+            root = inputs.trust_root_of(policy)
+            evidence = verifier.verify(raw, root)
+            made.steps += signature_steps([evidence], root)
             _judge(made, evidence, _asked(policy, inputs), inputs.recalls, now)
             signature = oms.parse(_statement(evidence))
             made.steps.append(Step("root over the files", Outcome.PASSED, f"{len(signature.resources)} files"))

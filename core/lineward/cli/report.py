@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lineward.adapters.sigstore import SigstoreVerifier
-from lineward.adapters.sources import Inputs
+from lineward.adapters.sources import NAMELESS, Inputs
 from lineward.cli import exits
 from lineward.cli.terminal import show
 from lineward.domain import explain
@@ -78,6 +78,12 @@ _NEXT_STEPS = {Reason.EVIDENCE_PENDING: "give the bundle as a file, or put it in
 """Where waiting, which helps in a cluster, does not help here."""
 _WHATEVER_IS_FETCHED = {Reason.RECALLED, Reason.NOT_ACTIVE, Reason.POLICY_INVALID}
 """Reasons that no further attestation mends."""
+_BARE_KEY = Step(
+    "window of the key",
+    Outcome.NOT_APPLICABLE,
+    "key given without a window: it counts for this check only; in a cluster a TrustRoot needs notAfter "
+    "(lineward trust-root from-key)",
+)
 _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.NOT_APPLICABLE: "-"}
 
 
@@ -93,6 +99,13 @@ def conclude(reports: Sequence[Report], fmt: str) -> int:
     value = {"verdict": str(worst), "reports": [report.value() for report in reports]}
     show(value, [row for report in reports for row in report.rows()], fmt)
     return _EXITS[worst]
+
+
+def signature_steps(evidence: Sequence[Evidence | Refusal], root: TrustRoot) -> list[Step]:
+    """One step per attestation, and a word on keys that count for this check only."""
+    steps = explain.signature_steps(evidence)
+    timeless = [item.signer for item in evidence if isinstance(item, Evidence) and item.signed_at is None]
+    return [*steps, _BARE_KEY] if timeless and root.name == NAMELESS else steps
 
 
 def _pending(evidence: Sequence[Evidence | Refusal]) -> Refusal | None:
@@ -120,7 +133,7 @@ class Judge:
                 continue
             evidence = [self._evidence(attestation, root) for attestation in dataset.attestations]
             if root.digest not in shown:
-                report.steps += explain.signature_steps(evidence)
+                report.steps += signature_steps(evidence, root)
                 shown.add(root.digest)
             report.steps += explain.policy_steps(dataset, evidence, policy, self._inputs.recalls, self._now)
             judged = judge(dataset, evidence, policy, self._inputs.recalls, self._now)

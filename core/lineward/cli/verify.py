@@ -96,7 +96,7 @@ def _parser(prog: str) -> Parser:
 def rule_arguments(parser: Parser) -> None:
     """Arguments that every command shares which judges evidence."""
     add = parser.add_argument
-    roots = "TrustRoot or trusted_root.json; lineward trust-root from-key makes one of a PEM key"
+    roots = "TrustRoot, trusted_root.json, or PEM key, which counts for this check only"
     add("--trust-root", action="append", default=[], metavar="FILE", help=roots)
     add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
     add("--at", type=moment_argument, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
@@ -106,7 +106,7 @@ def rule_arguments(parser: Parser) -> None:
 def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
     """Read the files that `rule_arguments` names. Raises InvalidInputError."""
     for path in arguments.trust_root:
-        inputs.trust_roots += sources.read_trust_root(Path(path))
+        inputs.add_trust_root(Path(path), arguments.at)
     for path in arguments.recall:
         sources.read_objects(Path(path), inputs, "DatasetRecall", Reason.REQUEST_INVALID)
 
