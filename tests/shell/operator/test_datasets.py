@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.shell.operator.stage import NOW, Cluster, policy
 
 from lineward.domain import dataset as datasets
@@ -40,6 +42,11 @@ HMbSpsmFzn4WJLcYMrr1Jl1FaKEcSBMQDFkMZCLOLcN6bQJVkMrmVDRQbg==
 -----END PUBLIC KEY-----
 """
 TRUST: Json = {"metadata": {"name": "default"}, "spec": {"keys": [{"name": "vault", "pem": PEM}]}}
+
+
+def a_key() -> str:
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def dataset(bundle: str = "good", name: str = "credit-1") -> Json:
@@ -190,11 +197,8 @@ async def test_a_trust_root_that_is_none_is_said_to_be(cluster: Cluster) -> None
 
 
 async def test_a_trust_root_shows_when_its_first_key_ends(cluster: Cluster) -> None:
-    keys = [
-        {"name": "a", "pem": PEM, "notAfter": "2026-12-01T00:00:00Z"},
-        {"name": "b", "pem": PEM, "notAfter": "2027-12-01T00:00:00Z"},
-        {"name": "gone", "pem": PEM, "notAfter": "2025-12-01T00:00:00Z"},
-    ]
+    ends = {"a": "2026-12-01T00:00:00Z", "b": "2027-12-01T00:00:00Z", "gone": "2025-12-01T00:00:00Z"}
+    keys = [{"name": name, "pem": a_key(), "notAfter": end} for name, end in ends.items()]
     obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"keys": keys}})
     assert obj["status"]["expires"] == "2026-12-01T00:00:00Z"
     assert cluster.condition("Expiring", obj)["status"] == "True"
