@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.cli.test_verify import verify
@@ -101,6 +101,43 @@ def test_a_bare_key_counts_for_this_check_and_says_so(
     assert (code, [step for step in report["steps"] if step["name"] == "window of the key"]) == (0, [])
     code, (report,) = verify(lineward, capsys, timeless, "--trust-root", root, "--at", "2999-01-01T00:00:01Z")
     assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
+
+
+def broken_roots(key: Path) -> dict[str, str]:
+    """Trust root files of which one part cannot be used, and what is to be said of it."""
+    odd = rsa.generate_private_key(65537, 2048).public_key()
+    (key / "odd.pub").write_bytes(odd.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (key / "cut.pub").write_text((key / "vault.pub").read_text().replace("\n", "", 2))
+    keys = [{"name": name, "pem": (key / f"{name}.pub").read_text(), "notAfter": FAR} for name in ("odd", "vault")]
+    for name, each in (("before", keys), ("after", keys[::-1])):
+        root = {**endless(key / "vault.pub"), "spec": {"keys": each}}
+        (key / f"{name}.yaml").write_text(yaml.safe_dump(root))
+    (key / "empty.json").write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+    return {
+        "odd.pub": "key odd: only P-256",
+        "cut.pub": "key cut: not a public key",
+        "before.yaml": "key odd: only P-256",
+        "after.yaml": "key odd: only P-256",
+        "empty.json": "trustedRoot lacks tlogs, certificateAuthorities, ctlogs",
+    }
+
+
+def test_a_trust_root_that_cannot_be_used_whole_is_noticed_when_it_is_read(
+    timeless: Path, key: Path, lineward: Command
+) -> None:
+    """Not per bundle, where the order of keys would decide, and what was signed would look refused."""
+    for name, says in broken_roots(key).items():
+        for command in (["verify", timeless, "--trust-root"], ["trust-root", "check"]):
+            code, said = lineward(*command, key / name)
+            assert (code, said.split(":")[0]) == (2, Reason.TRUST_ROOT_INVALID), name
+            assert says in said, name
+
+
+def test_show_has_a_word_for_a_key_without_a_start(
+    key: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lineward("trust-root", "show", key / "vault.pub") == (0, "")
+    assert "vault  open to open  valid" in capsys.readouterr().out
 
 
 def test_a_key_that_did_not_sign_is_nobody(

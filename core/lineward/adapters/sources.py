@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lineward.adapters import documents
+from lineward.adapters import documents, trustroots
 from lineward.domain import dataset, policy, recall, strictjson, trustroot
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError
@@ -120,8 +120,15 @@ def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
 def read_trust_root(path: Path) -> list[TrustRoot]:
     """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
 
-    Raises InvalidInputError(TrustRootInvalid).
+    Raises InvalidInputError(TrustRootInvalid), also where one key or authority of it cannot be used.
     """
+    roots = _trust_roots(path)
+    for root in roots:
+        trustroots.require_usable(root)
+    return roots
+
+
+def _trust_roots(path: Path) -> list[TrustRoot]:
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
     text = raw.decode(errors="replace")
     if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.shell.operator.stage import NOW, Cluster, policy
 
@@ -36,17 +36,15 @@ INTEGRITY = {
     "bytes": 12,
     "manifest": {"digest": MANIFEST, "size": 100},
 }
-PEM = """-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPBu1rtTNCjlHxMb3HfNpEdEyo2mq
-HMbSpsmFzn4WJLcYMrr1Jl1FaKEcSBMQDFkMZCLOLcN6bQJVkMrmVDRQbg==
------END PUBLIC KEY-----
-"""
-TRUST: Json = {"metadata": {"name": "default"}, "spec": {"keys": [{"name": "vault", "pem": PEM}]}}
 
 
-def a_key() -> str:
-    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+def a_key(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None) -> str:
+    public = (key or ec.generate_private_key(ec.SECP256R1())).public_key()
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+PEM = a_key()
+TRUST: Json = {"metadata": {"name": "default"}, "spec": {"keys": [{"name": "vault", "pem": PEM}]}}
 
 
 def dataset(bundle: str = "good", name: str = "credit-1") -> Json:
@@ -193,7 +191,16 @@ async def test_a_policy_says_what_it_lacks(cluster: Cluster) -> None:
 
 async def test_a_trust_root_that_is_none_is_said_to_be(cluster: Cluster) -> None:
     obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"trustedRoot": "{}"}})
-    assert cluster.condition("Ready", obj)["reason"] == "TrustRootInvalid"
+    ready = cluster.condition("Ready", obj)
+    assert ready["reason"] == "TrustRootInvalid"
+    assert ready["message"] == "trustedRoot lacks mediaType, tlogs, certificateAuthorities, ctlogs"
+    odd = a_key(rsa.generate_private_key(65537, 2048))
+    for pems in ([PEM, odd], [odd, PEM]):
+        keys = [{"name": f"k{i}", "pem": pem} for i, pem in enumerate(pems)]
+        obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"keys": keys}})
+        ready = cluster.condition("Ready", obj)
+        assert (ready["status"], ready["reason"]) == ("False", "TrustRootInvalid")
+        assert f"key k{pems.index(odd)}: only P-256" in ready["message"]
 
 
 async def test_a_trust_root_shows_when_its_first_key_ends(cluster: Cluster) -> None:
