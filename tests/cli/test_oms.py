@@ -15,6 +15,7 @@ from tests.cli.conftest import Command
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import POLICY, changed
 
+from lineward.cli import oms as oms_command
 from lineward.domain import oms, statement
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
@@ -158,6 +159,37 @@ def test_no_policy_is_satisfied_by_an_oms_signature(
     policy.write_text(yaml.safe_dump(changed(POLICY, "spec/require", require)))
     said = judged(lineward, capsys, signature, "--policy", policy)
     assert said.startswith("WrongPredicateType: an OMS signature cannot satisfy policy training")
+
+
+def test_what_kept_us_from_looking_is_no_refusal(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for a DatasetVersion: no trust root of the policy's name, and files that nobody can read."""
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    policy = tmp_path / "policy.yml"
+    policy.write_text(yaml.safe_dump(POLICY))
+    renamed = tmp_path / "other.yml"
+    renamed.write_text(key.with_suffix(".yml").read_text().replace("name: default", "name: other"))
+    capsys.readouterr()
+    for target in ("d-1.sig", "d-1.yaml"):
+        given = [data, tmp_path / "o" / target, "--policy", policy, "--trust-root", renamed]
+        assert lineward("verify", *given, "-o", "json") == (2, "")
+        (report,) = json.loads(capsys.readouterr().out)["reports"]
+        assert (report["verdict"], report["reason"]) == ("Unknown", Reason.TRUST_ROOT_MISSING)
+
+
+@pytest.mark.parametrize("reason", [Reason.UNREADABLE, Reason.CHANGED_WHILE_READ])
+def test_a_folder_that_could_not_be_read_whole_is_no_refusal(
+    reason: Reason, lineward: Command, data: Path, tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Path) -> None:
+        raise LinewardError(reason, "x")
+
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    call = ["verify", str(data), str(tmp_path / "o" / "d-1.sig"), "--trust-root", f"{key}.yml"]
+    assert lineward(*call) == (0, "")
+    monkeypatch.setattr(oms_command, "digests", fails)
+    assert lineward(*call) == (2, "")
 
 
 def test_a_key_outside_its_window_signs_no_folder(

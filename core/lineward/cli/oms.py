@@ -29,6 +29,16 @@ from lineward.domain.recall import Recall
 from lineward.domain.statement import peek
 from lineward.domain.verdict import Verdict
 
+_UNTOLD = {
+    Reason.TRUST_ROOT_MISSING,
+    Reason.TRUST_ROOT_INVALID,
+    Reason.UNREADABLE,
+    Reason.CHANGED_WHILE_READ,
+    Reason.MOUNT_POINT,
+    Reason.TREE_TOO_DEEP,
+}
+"""Reasons that kept us from looking, as they do for a DatasetVersion: nothing is known to be wrong with the files."""
+
 
 def is_signature(raw: bytes) -> bool:
     """Tell whether a bundle holds an OMS statement, before anything of it is believed."""
@@ -53,8 +63,10 @@ def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: date
             _ignored(made, signature)
             _files(made, signature, folder)
         except LinewardError as error:
-            made.steps.append(Step(f"policy {policy.name}", Outcome.REFUSED, error.message, error.reason))
-            made.refuse(Verdict.REFUSED, error.reason, error.message)
+            untold = error.reason in _UNTOLD
+            outcome = Outcome.NOT_APPLICABLE if untold else Outcome.REFUSED
+            made.steps.append(Step(f"policy {policy.name}", outcome, error.message, error.reason))
+            made.refuse(Verdict.UNKNOWN if untold else Verdict.REFUSED, error.reason, error.message)
     return made
 
 
