@@ -18,6 +18,7 @@ from tests.unit.evidence.samples import POLICY, changed
 from lineward.cli import oms as oms_command
 from lineward.domain import oms, statement
 from lineward.domain.digest import Digest
+from lineward.domain.draft import API_VERSION
 from lineward.domain.errors import LinewardError
 from lineward.domain.oms import OMS_SIGNATURE
 from lineward.domain.reasons import Reason
@@ -70,6 +71,29 @@ def test_paths_that_the_signer_ignores_must_be_absent(lineward: Command, data: P
     assert lineward(*call)[0] == 1
     (data / ".gitignore").unlink()
     assert lineward(*call)[0] == 0
+
+
+def test_ignored_paths_are_looked_for_or_nothing_is_told(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signature, evil = tmp_path / "s.sig", data / "evil"
+    evil.write_text("x")
+    ignoring: list[str | Path] = ["--ignore-paths", evil, "--signature", signature]
+    assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", *ignoring) == 0
+    evil.unlink()
+    for folder, there, verdict, outcome in (
+        ([], False, "Unknown", "notApplicable"),
+        ([data], False, "Verified", "passed"),
+        ([data], True, "Refused", None),
+    ):
+        if there:
+            evil.write_text("x")
+        capsys.readouterr()
+        code, _ = lineward("verify", *folder, signature, "--trust-root", f"{key}.yml", "-o", "json")
+        (report,) = json.loads(capsys.readouterr().out)["reports"]
+        assert (code, report["verdict"]) == ({"Verified": 0, "Refused": 1, "Unknown": 2}[verdict], verdict)
+        outcomes = {step["name"]: step["outcome"] for step in report["steps"]}
+        assert outcomes.get("ignored paths") == outcome
 
 
 def test_model_signing_verifies_what_we_sign_with_a_key(
@@ -135,11 +159,15 @@ def test_a_recalled_signer_signs_no_folder(
     signer = {"issuer": "https://issuer.example", "subject": "data-team@example.org"}
     recall = signature.with_name("recall.yml")
     spec = {"reason": "stolen laptop", "dataset": "other", "signer": signer}
-    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    recall.write_text(
+        yaml.safe_dump({"apiVersion": API_VERSION, "kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec})
+    )
     assert judged(lineward, capsys, signature, *WHO).startswith("Verified")
     assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Recalled")
     signer["subject"] = "someone@else.org"
-    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    recall.write_text(
+        yaml.safe_dump({"apiVersion": API_VERSION, "kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec})
+    )
     assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Verified")
 
 
@@ -198,7 +226,11 @@ def test_a_key_outside_its_window_signs_no_folder(
     assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
     entry = {"name": "k", "pem": key.with_suffix(".pub").read_text(), "notAfter": "2026-06-01T00:00:00Z"}
     root = tmp_path / "o" / "root.json"
-    root.write_text(yaml.safe_dump({"kind": "TrustRoot", "metadata": {"name": "t"}, "spec": {"keys": [entry]}}))
+    root.write_text(
+        yaml.safe_dump(
+            {"apiVersion": API_VERSION, "kind": "TrustRoot", "metadata": {"name": "t"}, "spec": {"keys": [entry]}}
+        )
+    )
     signature = tmp_path / "o" / "d-1.sig"
     assert judged(lineward, capsys, signature, "--at", "2026-05-31T00:00:00Z").startswith("Verified")
     assert judged(lineward, capsys, signature, "--at", "2026-06-02T00:00:00Z").startswith("OutsideValidity")

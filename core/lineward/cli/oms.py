@@ -60,8 +60,8 @@ def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: date
             _judge(made, evidence, _asked(policy, inputs), inputs.recalls, now)
             signature = oms.parse(_statement(evidence))
             made.steps.append(Step("root over the files", Outcome.PASSED, f"{len(signature.resources)} files"))
-            _ignored(made, signature)
             _files(made, signature, folder)
+            _ignored(made, signature, folder)
         except LinewardError as error:
             untold = error.reason in _UNTOLD
             outcome = Outcome.NOT_APPLICABLE if untold else Outcome.REFUSED
@@ -104,12 +104,17 @@ def _judge(made: Report, evidence: Evidence, policy: Policy, recalls: Sequence[R
     made.message = judged.message
 
 
-def _ignored(made: Report, signature: Signature) -> None:
+def _ignored(made: Report, signature: Signature, folder: Path | None) -> None:
+    """Say what became of paths that the signer ignores, once the files are compared: where they are, that failed."""
+    name, names = "ignored paths", ", ".join(signature.ignored[:4])
     if not signature.ignored:
-        made.steps.append(Step("ignored paths", Outcome.NOT_APPLICABLE, "the signer ignores none"))
-        return
-    names = ", ".join(signature.ignored[:4])
-    made.steps.append(Step("ignored paths", Outcome.PASSED, f"must be absent: {names}"))
+        made.steps.append(Step(name, Outcome.NOT_APPLICABLE, "the signer ignores none"))
+    elif folder is None:
+        problem = f"must be absent: {names}; not looked at, no folder was given"
+        made.steps.append(Step(name, Outcome.NOT_APPLICABLE, problem, Reason.NO_VERDICT))
+        made.refuse(Verdict.UNKNOWN, Reason.NO_VERDICT, f"paths that the signer ignores {problem}"[:300])
+    else:
+        made.steps.append(Step(name, Outcome.PASSED, f"absent: {names}"))
 
 
 def _files(made: Report, signature: Signature, folder: Path | None) -> None:
