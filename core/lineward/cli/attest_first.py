@@ -13,10 +13,10 @@ from lineward.adapters.sources import Inputs
 from lineward.cli.terminal import clean
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import provenance as provenances
+from lineward.domain.claims import difference
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError, RefusedError
 from lineward.domain.evidence import Signer
-from lineward.domain.judge import difference
 from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
