@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.cli.test_verify import verify
+from tests.private_sigstore.instance import PrivateSigstore, dumps
 
 from lineward.adapters import sources
+from lineward.domain.draft import API_VERSION
 from lineward.domain.evidence import SigningTime, TrustRoot
 from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
@@ -65,7 +67,7 @@ def written(lineward: Command, key: Path, *arguments: str | Path) -> Path:
 def endless(public: Path) -> dict[str, Any]:
     """A TrustRoot that gives the key no end."""
     keys = [{"name": public.stem, "pem": public.read_text()}]
-    return {"kind": "TrustRoot", "metadata": {"name": "default"}, "spec": {"keys": keys}}
+    return {"apiVersion": API_VERSION, "kind": "TrustRoot", "metadata": {"name": "default"}, "spec": {"keys": keys}}
 
 
 @pytest.mark.parametrize("kind", ["timeless", "timed"])
@@ -101,6 +103,25 @@ def test_a_bare_key_counts_for_this_check_and_says_so(
     assert (code, [step for step in report["steps"] if step["name"] == "window of the key"]) == (0, [])
     code, (report,) = verify(lineward, capsys, timeless, "--trust-root", root, "--at", "2999-01-01T00:00:01Z")
     assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
+
+
+def test_bare_keys_stand_for_one_trust_root(
+    timeless: Path, timed: Path, key: Path, sigstore: PrivateSigstore, lineward: Command
+) -> None:
+    """Also with a trusted_root.json, whose authorities tell the time of what was stamped."""
+    write_key(key, "second")
+    (key / "root.json").write_bytes(dumps(sigstore.trusted_root()))
+    both: list[str | Path] = ["--trust-root", key / "second.pub", "--trust-root", key / "vault.pub"]
+    assert lineward("verify", timeless, *both) == (0, "")
+    assert lineward("verify", timeless, *both, "--trust-root", key / "vault.pub") == (0, "")
+    assert lineward("verify", timeless, timed, *both, "--trust-root", key / "root.json") == (0, "")
+    root = written(lineward, key, "--not-after", FAR)
+    assert lineward("verify", timeless, "--trust-root", root, "--trust-root", root) == (0, "")
+    assert lineward("verify", timeless, *both, "--trust-root", root) == (64, "usage")
+    (key / "sub").mkdir()
+    write_key(key / "sub", "vault")
+    code, said = lineward("verify", timeless, *both, "--trust-root", key / "sub" / "vault.pub")
+    assert (code, said.split(":")[0]) == (2, Reason.TRUST_ROOT_INVALID)
 
 
 def broken_roots(key: Path) -> dict[str, str]:
