@@ -27,6 +27,7 @@ from e2e.support.controlplane import ControlPlane, Json, control_plane, free_por
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = 10
 PODS_PER_JOB = 2
+STRAGGLER = "straggler"
 KILLS = 8
 SETTLED_WITHIN = 120.0
 SYSTEM = "lineward-system"
@@ -147,6 +148,8 @@ class Play:
         """By pod uid."""
         self.jobs: dict[str, str] = {}
         """Phase by job uid."""
+        self.stragglers: set[str] = set()
+        """Names of pods that are deleted before they have a verdict; their names end with the word."""
         self._steps = [self._job(number) for number in range(JOBS)]
 
     def step(self) -> bool:
@@ -164,6 +167,9 @@ class Play:
         uid = job["metadata"]["uid"]
         yield name
         good = self._luck.random() < 0.6
+        straggler = self._pod(f"{name}-{STRAGGLER}", name, uid, good=good)
+        self.stragglers.add(next(straggler))
+        yield name
         for index in range(PODS_PER_JOB):
             yield from self._pod(f"{name}-{index}", name, uid, good=good)
         phase = "Succeeded" if good else "Failed"
@@ -177,6 +183,11 @@ class Play:
             ended["completionTime"] = now
         self._plane.status(path, ended)
         self.jobs[uid] = phase
+
+    def vanish(self) -> None:
+        """Delete all stragglers, which no kubelet has seen, so that they are gone at once."""
+        while self.stragglers:
+            self._plane.call("DELETE", f"/api/v1/namespaces/ml/pods/{self.stragglers.pop()}?gracePeriodSeconds=0")
 
     def _pod(self, name: str, job: str, uid: str, *, good: bool) -> Iterator[str]:
         plan = replace(pods.PLAN, owner_name=job, owner_uid=uid)
@@ -228,7 +239,11 @@ def test_killed_at_any_moment_it_loses_nothing_and_repeats_nothing(theatre: Thea
             theatre.kill_operator()
             kills += 1
             theatre.start_operator()
+            if kills % 2:
+                _await_list(theatre)
+            play.vanish()
             next_kill = time.monotonic() + luck.uniform(1.5, 5)
+    play.vanish()
     until(lambda: _settled(theatre, play))
     assert kills > 2
     _check(theatre, play)
@@ -249,6 +264,14 @@ def _await_news(theatre: Theatre) -> None:
     before = len(theatre.plane.call("GET", path)["items"])
     while time.monotonic() < end and len(theatre.plane.call("GET", path)["items"]) == before:
         pass
+
+
+def _await_list(theatre: Theatre) -> None:
+    """Wait for the moment in which the operator has listed everything, and does not yet watch."""
+    log = theatre.folder / "operator.log"
+    before, end = log.read_text().count('"listed"'), time.monotonic() + 20
+    while time.monotonic() < end and log.read_text().count('"listed"') == before:
+        time.sleep(0.01)
 
 
 def test_the_first_signal_ends_it(theatre: Theatre) -> None:
@@ -276,10 +299,13 @@ def _settled(theatre: Theatre, play: Play) -> bool:
 def _check(theatre: Theatre, play: Play) -> None:
     runs = {run["spec"]["workloadRef"]["uid"]: run for run in theatre.runs()}
     assert {uid: run["status"]["phase"] for uid, run in runs.items()} == play.jobs
-    seen = {pod["uid"]: pod["verdict"] for run in runs.values() for pod in run["status"]["pods"]}
-    assert seen == play.verdicts
+    listed = [pod for run in runs.values() for pod in run["status"]["pods"]]
+    assert {pod["uid"]: pod["verdict"] for pod in listed if STRAGGLER not in pod["name"]} == play.verdicts
+    lost = [pod for pod in listed if STRAGGLER in pod["name"]]
+    assert {(pod["phase"], pod["verdict"]) for pod in lost} <= {("Failed", "Unknown")}
     entries = theatre.entries()
-    verdicts = Counter((e["body"]["podUid"], e["body"]["verdict"]) for e in entries if e["kind"] == "verdict")
+    said = [e["body"] for e in entries if e["kind"] == "verdict"]
+    verdicts = Counter((body["podUid"], body["verdict"]) for body in said if STRAGGLER not in body["pod"])
     assert verdicts == Counter(play.verdicts.items())
     assert sorted(e["run"] for e in entries if e["kind"] == "run") == sorted(play.jobs)
     told = {(e["run"], e["body"]["eventType"]) for e in entries if e["kind"] == "lineage"}
@@ -287,4 +313,5 @@ def _check(theatre: Theatre, play: Play) -> None:
     assert {(uid, "START") for uid in play.jobs} <= told
     assert {(uid, final[phase]) for uid, phase in play.jobs.items()} <= told
     events = theatre.plane.call("GET", "/api/v1/namespaces/ml/events")["items"]
-    assert len(events) == 2 * len(play.verdicts)
+    told_of = [event for event in events if STRAGGLER not in event["involvedObject"]["name"] + event["message"]]
+    assert len(told_of) == 2 * len(play.verdicts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ REQUEST_TIMEOUT = 30.0
 PAGE = 500
 """Objects per list request, the chunk size that kubectl uses."""
 FIELD_MANAGER = "lineward-operator"
+JSON = "application/json"
+METADATA_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubeError(Exception):
@@ -46,6 +49,11 @@ class KubeError(Exception):
     def forbidden(self) -> bool:
         """RBAC does not allow it."""
         return self.status == 403
+
+    @property
+    def ending(self) -> bool:
+        """Nothing can be created there any more: the namespace is being deleted, or is gone, or the kind is."""
+        return self.missing or (self.forbidden and "being terminated" in self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +140,15 @@ class Kube:
                 return None
             raise
 
-    async def list(self, resource: Resource, namespace: str = "", selector: str = "") -> AsyncIterator[Json]:
+    async def list(
+        self, resource: Resource, namespace: str = "", selector: str = "", *, metadata_only: bool = False
+    ) -> AsyncIterator[Json]:
         """Yield all objects, page by page; `selector` is a label selector."""
-        token = ""
+        token, headers = "", {"Accept": METADATA_ONLY} if metadata_only else {}
         while True:
             query = {"limit": str(PAGE), "continue": token, "labelSelector": selector}
-            page = await self._call("GET", resource.path(namespace), {k: v for k, v in query.items() if v})
+            given = {name: value for name, value in query.items() if value}
+            page = await self._call("GET", resource.path(namespace), given, headers=headers)
             for item in page.get("items") or ():
                 yield item
             token = (page.get("metadata") or {}).get("continue") or ""
@@ -147,7 +158,7 @@ class Kube:
     async def discover(self, api_version: str) -> Json:
         """Return the APIResourceList of a group and version."""
         root = "/apis/" if "/" in api_version else "/api/"
-        return await self._call("GET", root + quote(api_version, safe="/"))
+        return await self._call("GET", root + "/".join(quote(part, safe="") for part in api_version.split("/")))
 
     async def create(self, resource: Resource, body: Json, namespace: str = "") -> Json:
         """Create an object."""
@@ -162,14 +173,15 @@ class Kube:
         """Server-side apply; takes fields over from other managers."""
         path = resource.path(namespace, body["metadata"]["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._call("PATCH", path, query, body, "application/apply-patch+yaml")
+        return await self._call("PATCH", path, query, body, {"Content-Type": "application/apply-patch+yaml"})
 
     async def patch(
         self, resource: Resource, name: str, body: Json, namespace: str = "", subresource: str = ""
     ) -> Json:
         """JSON merge patch (RFC 7396)."""
         path = resource.path(namespace, name, subresource)
-        return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, "application/merge-patch+json")
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, headers)
 
     async def delete(self, resource: Resource, name: str, namespace: str = "") -> bool:
         """Delete an object; False where it was gone already."""
@@ -187,9 +199,9 @@ class Kube:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": JSON, "Content-Type": JSON, **headers}
         request = await self._api.param_serialize(
             method,
             path,
@@ -205,8 +217,18 @@ class Kube:
             raise KubeError(0, str(error) or type(error).__name__) from error
         if response.status >= 400:
             raise _error(response.status, data)
-        decoded: Json = json.loads(data)
-        return decoded
+        return _decoded(response.status, data)
+
+
+def _decoded(status: int, data: bytes) -> Json:
+    """The object in an answer; what stands behind an aggregated API may answer anything."""
+    try:
+        decoded = json.loads(data)
+    except ValueError as error:
+        raise KubeError(status, f"the answer is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise KubeError(status, "the answer is no object")
+    return decoded
 
 
 def _error(status: int, data: bytes) -> KubeError:

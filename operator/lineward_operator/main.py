@@ -20,7 +20,7 @@ from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.domain import settings as settings_
 from lineward.domain.errors import LinewardError
 from lineward.domain.settings import Settings
-from lineward_operator import health, logs, watch
+from lineward_operator import health, logs, sweep, watch
 from lineward_operator.kubeio import Kube, KubeError
 from lineward_operator.ledger import Ledger
 from lineward_operator.metrics import Metrics
@@ -132,6 +132,8 @@ async def _watch(world: World, stop: asyncio.Event) -> None:
             _log.warning("cannot list yet: %s", error)
             await asyncio.sleep(2)
     _log.info("listed", extra={"pods": len(world.pods), "kinds": len(world.objects)})
+    for resource in watch.HANDLERS:
+        sweep.soon(world, resource, sweep.FIRST)
     async with asyncio.TaskGroup() as group:
         group.create_task(world.queue.run(lambda key: watch.work(world, key), WORKERS))
         group.create_task(_kopf(world, stop))

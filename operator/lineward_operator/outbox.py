@@ -44,7 +44,7 @@ class Outbox:
         for pod in self.facts.pods:
             if pod.verdict is not None:
                 found.append(self._verdict(pod))
-            if pod.ended and pod.finished_at and self.facts.workload.uid != pod.uid:
+            if pod.ended and (pod.finished_at or pod.started_at) and self.facts.workload.uid != pod.uid:
                 found.append(self._pod_end(pod))
         if self.judgement.phase.ended:
             found.append(self._run_entry())
@@ -69,10 +69,10 @@ class Outbox:
     def _pod_end(self, pod: PodRecord) -> Message:
         above = self._run()
         run = Run(pod.uid, above.namespace, f"{above.job}.pod", "POD", above)
-        data = self._data((pod,))
+        data, end = self._data((pod,)), pod.finished_at or pod.started_at
         if pod.phase == Phase.FAILED.value:
-            return _event(EventType.FAIL, run, pod.finished_at, data, pod.message or "the pod failed")
-        return _event(EventType.COMPLETE, run, pod.finished_at, data)
+            return _event(EventType.FAIL, run, end, data, pod.message or "the pod failed")
+        return _event(EventType.COMPLETE, run, end, data)
 
     def _data(self, pods: Iterable[PodRecord]) -> Data:
         """Inputs and outputs of some pods, each data volume once, as the plan says where it is known."""

@@ -1,7 +1,8 @@
 """Finds the workload that a pod is part of: up the controllers, but not into what only starts workloads on a schedule.
 
 The first owner is the one in the plan, which was fixed at admission; owner references of a pod can be changed later.
-Any answer that is not a fact (server away, timeout) is an error and tried again: a run must not be split in two.
+Any answer that is not a fact (server away, timeout) is an error and tried again: a run must not be split in two. But
+not for ever: tenants write owner references, and may name a kind that an aggregated API serves, and that is down.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lineward.domain.podstatus import Owner, plausible
-from lineward_operator.kubeio import Json, Kube, KubeError, Resource
+from lineward_operator.kubeio import NAMESPACES, Json, Kube, KubeError, Resource
 
 MAX_DEPTH = 8
 """Pod, ReplicaSet, Deployment are three; the deepest known chain of training operators has five."""
@@ -27,10 +28,13 @@ class Owners:
         self._tops: dict[str, Owner] = {}
         self._kinds: dict[tuple[str, str], Resource] = {}
 
-    async def top(self, namespace: str, owner: Owner) -> Owner:
-        """Return the topmost controller, the owner itself where it has none or cannot be read."""
+    async def top(self, namespace: str, owner: Owner, *, patient: bool = True) -> Owner:
+        """Return the topmost controller, the owner itself where it has none or cannot be read.
+
+        Where not `patient`, one that gives no answer cannot be read, if the API server itself does answer.
+        """
         if owner.uid not in self._tops:
-            self._tops[owner.uid] = await self._climb(namespace, owner)
+            self._tops[owner.uid] = await self._climb(namespace, owner, patient=patient)
             if len(self._tops) > MAX_KNOWN:
                 del self._tops[next(iter(self._tops))]
         return self._tops[owner.uid]
@@ -46,11 +50,21 @@ class Owners:
             if error.missing or error.forbidden:
                 return None
             raise
-        return found if found["metadata"].get("uid") == owner.uid else None
+        return found if (found.get("metadata") or {}).get("uid") == owner.uid else None
 
-    async def _climb(self, namespace: str, owner: Owner) -> Owner:
+    async def probe(self, namespace: str) -> None:
+        """Raise KubeError where the API server answers nothing, which says nothing of any one owner."""
+        await self._kube.find(NAMESPACES, namespace)
+
+    async def _climb(self, namespace: str, owner: Owner, *, patient: bool) -> Owner:
         for _ in range(MAX_DEPTH):
-            found = await self.read(namespace, owner)
+            try:
+                found = await self.read(namespace, owner)
+            except KubeError:
+                if patient:
+                    raise
+                await self.probe(namespace)
+                return owner
             above = _controller((found or {}).get("metadata") or {})
             if above is None or above.kind in SCHEDULERS:
                 return owner
@@ -58,7 +72,7 @@ class Owners:
         return owner
 
     async def _resource(self, owner: Owner) -> Resource | None:
-        if not owner.api_version:
+        if not owner.api_version or not plausible(owner):
             return None
         key = (owner.api_version, owner.kind)
         if key not in self._kinds:
@@ -81,6 +95,7 @@ def _resource(api_version: str, entry: Mapping[str, Any]) -> Resource:
 
 def _controller(metadata: Mapping[str, Any]) -> Owner | None:
     for ref in metadata.get("ownerReferences") or ():
-        if ref.get("controller") and plausible(str(ref["kind"]), str(ref["name"]), str(ref["uid"])):
-            return Owner(str(ref["kind"]), str(ref["name"]), str(ref["uid"]), str(ref["apiVersion"]))
+        owner = Owner(str(ref["kind"]), str(ref["name"]), str(ref["uid"]), str(ref["apiVersion"]))
+        if ref.get("controller") and plausible(owner):
+            return owner
     return None

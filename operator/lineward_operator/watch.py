@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import kopf
 
+from lineward_operator import sweep
 from lineward_operator.handlers import (
     datasetrecall,
     datasetversion,
@@ -58,6 +59,7 @@ HANDLERS: dict[Resource, tuple[Seen, Reconcile]] = {
 }
 """In the order in which they are listed at the start: what others are judged by comes first."""
 _RECONCILE = {resource.plural: reconcile for resource, (_, reconcile) in HANDLERS.items()}
+_RESOURCES = {resource.plural: resource for resource in HANDLERS}
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ def note(world: World, resource: Resource, obj: Json, *, gone: bool) -> None:
 
 async def work(world: World, key: Key) -> float | None:
     """Reconcile one key of the queue."""
+    if key.kind == sweep.KIND:
+        return await sweep.look(world, _RESOURCES[key.name], note)
     return await _RECONCILE[key.kind](world, key.namespace, key.name)
 
 
@@ -124,6 +128,8 @@ def settings() -> kopf.OperatorSettings:
 def _handler(world: World, resource: Resource) -> Callable[..., Awaitable[None]]:
     async def handle(event: Any, **_: Any) -> None:
         world.last_event = world.now()
+        if event["type"] is None:  # kopf has listed
+            sweep.soon(world, resource)
         note(world, resource, dict(event["object"]), gone=event["type"] == "DELETED")
 
     return handle

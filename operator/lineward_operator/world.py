@@ -56,12 +56,13 @@ class Key:
 
 @dataclass(slots=True)
 class Tracked:
-    """A pod with a verify container. `workload` is None until its owners were read."""
+    """A pod with a verify container. `workload` is None until its owners were read, which failed first at `failing`."""
 
     observed: ObservedPod
     genuine: bool
     gone: bool = False
     workload: Owner | None = None
+    failing: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -85,11 +86,17 @@ class World:
     pods: dict[str, Tracked] = field(default_factory=dict)
     members: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Uids of known pods by namespace and uid of their workload."""
+    deleted: dict[tuple[str, str], Json] = field(default_factory=dict)
+    """Last state of deleted TrainingRuns, by namespace and uid of their workload, until it stands somewhere else."""
     stays: Stays = field(default_factory=Stays)
     disturbed: dict[str, dict[str, str]] = field(default_factory=dict)
     """By uid of a known pod: which pod could write to which of its volumes, as pod by volume."""
     unplaced: dict[str, set[str]] = field(default_factory=dict)
-    """Uids of pods by namespace whose workload was not looked for yet; until then no run there may end."""
+    """Uids of pods by namespace whose workload is not known yet; runs wait for those that may belong to them."""
+    held: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """Since when a run, by namespace and uid of its workload, waits for pods to be placed."""
+    absent: dict[str, set[str]] = field(default_factory=dict)
+    """By plural, uids of known objects that were not in the last list."""
     primed: bool = False
     """Whether everything was listed once, so that what is not there does not exist."""
     last_event: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -129,7 +136,8 @@ class World:
 
     def forget_pod(self, uid: str) -> None:
         """Forget a pod that no longer exists."""
-        self.pods.pop(uid, None)
+        if pod := self.pods.pop(uid, None):
+            self.unplaced.get(pod.observed.namespace, set()).discard(uid)
         self.disturbed.pop(uid, None)
 
     async def namespace_labels(self, namespace: str) -> Mapping[str, str]:

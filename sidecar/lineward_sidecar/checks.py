@@ -6,11 +6,11 @@ Nothing here raises for what a volume holds; whatever is wrong with it becomes i
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 from lineward.adapters.files import Comparison, Outcome, verify_tree
 from lineward.adapters.files_engine import Progress
+from lineward.adapters.files_lost import LOST_AND_FOUND, shows_nothing
 from lineward.domain.changes import ChangeKind
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable
@@ -41,7 +41,7 @@ def findings(plan: Plan, progress: Callable[[str, Progress], None]) -> Iterator[
 
 
 def check_output(output: PlannedOutput) -> Finding | None:
-    """Return None if the output's folder is empty; lost+found may stand there, empty or unreadable."""
+    """Return None if the output's folder is empty; lost+found may stand there if it shows nothing."""
     where = f"output volume {output.volume} (claim {output.claim})"
     try:
         names = _content(output.path)
@@ -62,28 +62,13 @@ def _content(path: str) -> list[str]:
         names: list[str] = []
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not (entry.name == "lost+found" and _void(entry.name, folder)):
+                if not (entry.name == LOST_AND_FOUND and shows_nothing(entry.name, folder)):
                     names.append(_clipped(printable(os.fsencode(entry.name))))
                 if len(names) == MAX_NAMES:
                     break
         return sorted(names)
     finally:
         os.close(folder)
-
-
-def _void(name: str, folder: int) -> bool:
-    """Whether a name is a directory that is empty or that nobody but root may read, as mkfs leaves lost+found."""
-    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        return False
-    try:
-        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    except PermissionError:
-        return True
-    try:
-        with os.scandir(inner) as entries:
-            return next(entries, None) is None
-    finally:
-        os.close(inner)
 
 
 def check_volume(plan: Plan, volume: PlannedVolume, progress: Callable[[str, Progress], None]) -> Finding:

@@ -22,7 +22,7 @@ from tests.unit.evidence.samples import POLICY, a_policy
 from lineward.adapters import documents
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import attest_run
-from lineward.domain import dataset, trustroot
+from lineward.domain import dataset, mistakes, trustroot
 from lineward.domain.judge import judge
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict
@@ -217,6 +217,71 @@ def test_a_first_signature_by_a_key_needs_no_policy(
     for end in (".pub", ".yml"):
         (out / f"{NAME}.yaml").write_bytes(before)
         assert lineward(*call, "--trust-root", (tmp_path / "key").with_suffix(end)) == (0, "")
+
+
+def crowded(path: Path, data: Path) -> Path:
+    obj = documents.read_one(path)
+    obj["spec"]["attestations"] *= 16
+    path.write_bytes(documents.dump_json(obj))
+    return path
+
+
+def inside(path: Path, data: Path) -> Path:
+    return path.rename(data / path.name)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "says"),
+    [
+        (crowded, Reason.DATASET_INVALID, "has 16 attestations"),
+        (inside, Reason.REQUEST_INVALID, "lies inside the data"),
+    ],
+)
+def test_what_could_not_be_written_is_found_before_hashing(
+    spoil: Callable[[Path, Path], Path],
+    reason: Reason,
+    says: str,
+    lineward: Command,
+    data: Path,
+    path: Path,
+    second: list[str],
+    accepted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attest_run, "create_manifest", None)
+    path = spoil(path, data)
+    code, said = lineward("attest", data, "--add-signature", path, *second, *accepted)
+    assert (code, said.split(":")[0], says in said) == (2, reason.value, True)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_first_statement_that_has_ended_is_not_signed(
+    ended: bool,  # noqa: FBT001 - a parameter of the test
+    lineward: Command,
+    data: Path,
+    out: Path,
+    tmp_path: Path,
+    trust_config: Path,
+    second: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    consent = {"documentId": "c", "status": "granted", "validUntil": "2020-01-01T00:00:00Z"}
+    said = {"sources": [{"uri": "x", "consent": consent}], "use": {"expires": "2020-01-01T00:00:00Z"} if ended else {}}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(said))
+    with monkeypatch.context() as patched:
+        patched.setattr(mistakes, "require_usable", lambda *_: None)
+        given = ["--provenance", str(tmp_path / "p.yaml"), "--trust-config", str(trust_config)]
+        assert lineward("attest", data, *WHAT, *given, *FIRST[:2], "--out", out) == (0, "")
+    if ended:
+        monkeypatch.setattr(attest_run, "create_manifest", None)
+    capsys.readouterr()
+    code, problem = lineward("attest", data, "--add-signature", out / f"{NAME}.yaml", *second, "--unverified-first")
+    if ended:
+        assert (code, problem.split(":")[0]) == (2, Reason.PROVENANCE_INVALID.value)
+    else:
+        assert (code, problem) == (0, "")
+        assert "  warning         sources[0].consent: it ended at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.cli.conftest import Command
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
-from tests.unit.evidence.samples import PREDICATE, a_policy
+from tests.unit.evidence.samples import PREDICATE, a_policy, changed
 
+from lineward.adapters import surroundings
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import attest_run
 from lineward.domain import dataset, draft, trustroot
@@ -41,6 +42,15 @@ def objects(folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A private key that signs without any service."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    path = tmp_path / "key.pem"
+    path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
 
 
 def test_what_it_writes_is_accepted(
@@ -207,22 +217,62 @@ def test_a_bundle_that_does_not_verify_is_never_written(
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "reason"),
+    ("option", "values"),
     [
-        ("--dataset", "no spaces", Reason.DATASET_INVALID),
-        ("--version", "../..", Reason.DATASET_INVALID),
-        ("--name", "Not-DNS", Reason.DATASET_INVALID),
-        ("--pvc", "Bad_Claim", Reason.DATASET_INVALID),
-        ("--image", "registry/x:latest", Reason.DATASET_INVALID),
-        ("--expires", "tomorrow", Reason.PROVENANCE_INVALID),
+        ("--dataset", ["no spaces", "", "-", "x" * 129]),
+        ("--version", ["../..", "1.0.", "x" * 129]),
+        ("--namespace", ["Team_A", "a.b", "a-", "x" * 64]),
+        ("--name", ["Not-DNS", "a..b", "x" * 241]),
+        ("--pvc", ["Bad_Claim", "claim:", ":path", "claim:/path", "claim:a/../b", "x" * 254]),
+        ("--image", ["registry/x:latest", "x@sha256:" + "a" * 63, "x y@sha256:" + "a" * 64]),
+        ("--nfs", ["server", "server:path", ":/path", "ser ver:/path"]),
+        ("--csi", ["driver", "driver/", "/handle", "bad driver/handle"]),
+        ("--fetched", ["data", "/", "/data/", "/data/../x", "/da\x07ta"]),
+        ("--expires", ["tomorrow", "2027-01-31", "2027-02-30T00:00:00Z"]),
     ],
 )
-def test_what_is_wrong_is_found_before_hashing(
-    option: str, value: str, reason: Reason, lineward: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_option_that_cannot_be_meant_is_named_before_hashing(
+    option: str,
+    values: list[str],
+    lineward: Command,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(attest_run, "create_manifest", None)
-    code, said = lineward("attest", data, *WHAT, option, value)
-    assert (code, said.split(":")[0]) == (2, reason.value)
+    for value in values:
+        assert lineward("attest", data, *WHAT, f"{option}={value}")[0] == 64, value
+        assert f"{option}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_place_is_written_as_the_schema_spells_it(lineward: Command, data: Path, out: Path, key: Path) -> None:
+    image = "registry.example/credit@sha256:" + "a" * 64
+    places = ["--pvc", "credit:2026/april", "--image", image, "--nfs", "2001:db8::1:/exports/a:b"]
+    places += ["--csi", "ebs.csi.aws.com/vol-1/2", "--fetched", "/data"]
+    assert lineward("attest", data, *WHAT, *places, "--key", key, "--out", out) == (0, "")
+    assert dataset.parse(objects(out)["DatasetVersion"]).volumes == (
+        dataset.ClaimVolume("credit"),
+        dataset.ClaimVolume("credit", "2026/april"),
+        dataset.ImageVolume(image),
+        dataset.NfsVolume("2001:db8::1", "/exports/a:b"),
+        dataset.CsiVolume("ebs.csi.aws.com", "vol-1/2"),
+        dataset.FetchedVolume("/data"),
+    )
+
+
+def test_the_longest_name_has_room_for_its_files(lineward: Command, data: Path, out: Path, key: Path) -> None:
+    out.mkdir()
+    assert lineward("attest", data, *WHAT, "--name", "x" * 240, "--key", key, "--out", out) == (0, "")
+    assert len(objects(out)) == 2
+
+
+def test_surroundings_that_do_not_fit_are_found_before_hashing(
+    lineward: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attest_run, "create_manifest", None)
+    monkeypatch.setattr(surroundings, "describe", lambda _: {f"ci.{i}": "x" for i in range(65)})
+    code, said = lineward("attest", data, *WHAT)
+    assert (code, said.split(":")[:2]) == (2, [Reason.PROVENANCE_INVALID.value, " producer.environment"])
 
 
 def test_a_version_that_is_no_label_gets_a_valid_object_name() -> None:
@@ -251,7 +301,9 @@ def test_files_that_are_there_are_kept(
     assert lineward(*call, "--force")[0] == 0
 
 
-PROVENANCE = {key: value for key, value in PREDICATE.items() if key not in {"integrity", "createdAt"}}
+LASTING = changed(PREDICATE, "use/expires", "2999-01-01T00:00:00Z")
+LASTING = changed(LASTING, "sources/0/consent/validUntil", "2999-01-01T00:00:00Z")
+PROVENANCE = {key: value for key, value in LASTING.items() if key not in {"integrity", "createdAt"}}
 
 
 def signed(out: Path) -> dict[str, Any]:
@@ -292,7 +344,8 @@ def test_provenance_comes_from_file_and_flags(
         "critical: [https://example.org/unknown]",
         "extensions: {a: .nan}",
         "extensions: {a: 1, A: 2}",
-        "extensions: {a: " + "[" * 31 + "]" * 31 + "}",
+        "extensions: {a: " + "[" * 31 + "]" * 31 + "}",  # one deeper than a file may nest
+        "extensions: {a: " + "[" * 30 + "]" * 30 + "}",  # and than a predicate, which is inside a statement
         "extensions: {a: '" + "x" * 300_000 + "'}",
         "extensions: {1: a, b: c}",
         "extensions: {a: !!binary aGk=}",
@@ -306,6 +359,14 @@ def test_wrong_provenance_is_refused_by_name(
     path.write_text(text)
     code, said = lineward("attest", data, *WHAT, "--provenance", path)
     assert (code, said.split(":")[0]) == (2, Reason.PROVENANCE_INVALID.value), said
+
+
+def test_provenance_nests_as_deep_as_a_statement_has_room_for(
+    lineward: Command, data: Path, out: Path, tmp_path: Path, key: Path
+) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("extensions: {a: " + "[" * 29 + "]" * 29 + "}")
+    assert lineward("attest", data, *WHAT, "--provenance", path, "--key", key, "--out", out) == (0, "")
 
 
 def test_what_is_missing_is_named_before_hashing(
@@ -406,3 +467,4 @@ def test_usage_errors_end_in_64(lineward: Command, data: Path) -> None:
     assert lineward("attest")[0] == 64
     assert lineward("attest", data, *WHAT, "--personal-data", "perhaps")[0] == 64
     assert lineward("attest", data, *WHAT, "--workers", "0")[0] == 64
+    assert lineward("attest", data, *WHAT, "--context", "prod")[0] == 64

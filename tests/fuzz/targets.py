@@ -5,46 +5,33 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.fuzz.mutations import Choices, Subject
-from tests.private_sigstore.instance import END, SIGNED_AT, PrivateSigstore, dumps
+from tests.fuzz.originals import PAYLOAD, VERIFIER, originals
 from tests.unit.evidence.samples import DATASET, MANIFEST, NOW, POLICY, PREDICATE, a_dataset, a_policy
 
 from lineward.adapters import documents
-from lineward.adapters.sigstore import SigstoreVerifier
-from lineward.domain import dataset, draft, policy, statement, trustroot
+from lineward.domain import dataset, draft, mistakes, policy, statement
 from lineward.domain.digest import Digest
 from lineward.domain.draft import Names
 from lineward.domain.errors import LinewardError
-from lineward.domain.evidence import KeyAnchor
+from lineward.domain.evidence import Evidence
 from lineward.domain.judge import judge
-from lineward.domain.statement import DATASET_PROVENANCE, PAYLOAD_TYPE, Statement
+from lineward.domain.statement import DATASET_PROVENANCE, PAYLOAD_TYPE
 
 Target = Callable[[Choices], bool]
 """Runs one input; tells whether it was accepted. Raises where a promise was broken."""
 
-_PAYLOAD = statement.build(Statement("d", Digest.parse(MANIFEST), DATASET_PROVENANCE, PREDICATE))
-_PRIVATE = PrivateSigstore()
-_KEY = ec.generate_private_key(ec.SECP256R1())
-_PEM = _KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-_ROOT = trustroot.make("r", dumps(_PRIVATE.trusted_root()).decode(), (KeyAnchor("vault", _PEM, None, END),))
-_BUNDLES = (
-    _PRIVATE.sign(_PAYLOAD),
-    _PRIVATE.sign_with_key(_PAYLOAD, _KEY),
-    _PRIVATE.sign_with_key(_PAYLOAD, _KEY, SIGNED_AT, logged=True),
-)
-_BUNDLE_SUBJECTS = tuple(Subject(bundle) for bundle in _BUNDLES)
-_VERIFIER = SigstoreVerifier()
-_GOOD = tuple(_VERIFIER.verify(dumps(bundle), _ROOT) for bundle in _BUNDLES)
+_ORIGINALS = originals()
+_GOOD = tuple(original.proves for original in _ORIGINALS)
 _PROVENANCE = {key: value for key, value in PREDICATE.items() if key not in {"integrity", "createdAt"}}
 _NAMES = Names("german-credit", "1.0.0", "ml", "n")
 _EXAMPLE = {**POLICY, "spec": {**POLICY["spec"], "require": [{"predicateType": DATASET_PROVENANCE, "maxAge": "24h"}]}}
 _JUDGED = (a_dataset(), a_policy())
-_STATEMENT_SUBJECT = Subject(json.loads(_PAYLOAD))
+_STATEMENT_SUBJECT = Subject(json.loads(PAYLOAD))
 _PROVENANCE_SUBJECT = Subject(_PROVENANCE)
 _POLICY_SUBJECT = Subject(_EXAMPLE)
 _VERSION_SUBJECT = Subject(DATASET)
@@ -52,29 +39,43 @@ _VERSION_SUBJECT = Subject(DATASET)
 
 def bundle(choices: Choices) -> bool:
     """A mutated bundle proves what the original proved, or nothing."""
-    which = choices.below(len(_BUNDLES))
-    raw = _BUNDLE_SUBJECTS[which].mutated(choices)
+    original = _ORIGINALS[choices.below(len(_ORIGINALS))]
+    raw = original.subject.mutated(choices)
     try:
-        evidence = _VERIFIER.verify(raw, _ROOT)
+        proves = VERIFIER.verify(raw, original.root)
     except LinewardError:
         return False
-    good = _GOOD[which]
-    same = (evidence.signer, evidence.subject, evidence.predicate) == (good.signer, good.subject, good.predicate)
-    if not same or b64decode(json.loads(raw)["dsseEnvelope"]["payload"]) != _PAYLOAD:
+    if _without_time(proves) != _without_time(original.proves) or not _same_payload(raw, original.payload):
         raise AssertionError(f"accepted something that was never signed: {raw!r}")
-    if evidence.signed_at is not None and evidence.signed_at != good.signed_at:
+    if proves.signed_at not in original.times:
         raise AssertionError(f"accepted with another time: {raw!r}")
     return True
 
 
+def _without_time(proves: Evidence) -> Evidence:
+    return replace(proves, bundle=Digest(bytes(32)), signed_at=None, not_before=None, not_after=None)
+
+
+def _same_payload(raw: bytes, payload: str) -> bool:
+    return b64decode(json.loads(raw)["dsseEnvelope"]["payload"]) == b64decode(payload)
+
+
 def payload(choices: Choices) -> bool:
-    """A mutated statement is refused or parsed; what is parsed can be judged."""
+    """A mutated statement is refused or parsed, and has mistakes exactly where it is refused."""
     raw = _STATEMENT_SUBJECT.mutated(choices)
     try:
         said = statement.parse(PAYLOAD_TYPE, raw)
-        draft.check(said.predicate)
     except LinewardError:
         return False
+    found = mistakes.found(said.predicate)
+    try:
+        draft.check(said.predicate)
+    except LinewardError:
+        if not found:
+            raise AssertionError(f"a mistake that nobody is told: {raw!r}") from None
+        return False
+    if found:
+        raise AssertionError(f"told of mistakes that are none: {found}: {raw!r}")
     return True
 
 
@@ -96,29 +97,34 @@ def provenance(choices: Choices) -> bool:
 def rules(choices: Choices) -> bool:
     """A mutated policy is refused, or judges."""
     try:
-        read = policy.parse(_decoded(_POLICY_SUBJECT.mutated(choices)))
+        read = [policy.parse(given) for given in _read(_POLICY_SUBJECT.mutated(choices), choices)]
     except LinewardError:
         return False
-    judge(_JUDGED[0], _GOOD, read, (), NOW)
-    read.matches("ml", {}, {}, "Job")
+    for each in read:
+        judge(_JUDGED[0], _GOOD, each, (), NOW)
+        each.matches("ml", {}, {}, "Job")
     return True
 
 
 def version(choices: Choices) -> bool:
     """A mutated DatasetVersion is refused, or is judged."""
     try:
-        read = dataset.parse(_decoded(_VERSION_SUBJECT.mutated(choices)))
+        read = [dataset.parse(given) for given in _read(_VERSION_SUBJECT.mutated(choices), choices)]
     except LinewardError:
         return False
-    judge(read, _GOOD, _JUDGED[1], (), datetime(2026, 6, 1, tzinfo=UTC))
+    for each in read:
+        judge(each, _GOOD, _JUDGED[1], (), datetime(2026, 6, 1, tzinfo=UTC))
     return True
 
 
-def _decoded(raw: bytes) -> Any:
+def _read(raw: bytes, choices: Choices) -> list[Any]:
+    """As a file that someone keeps, or as the API server sends it, whose own reader has been there before."""
+    if choices.below(2):
+        return list(documents.parse_all(raw, "f"))
     try:
-        return json.loads(raw)
+        return [json.loads(raw)]
     except (ValueError, RecursionError):
-        return {}
+        return [{}]
 
 
 TARGETS: Mapping[str, Target] = {

@@ -4,7 +4,8 @@ import io
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,33 @@ def test_lost_and_found_is_ignored_while_it_is_empty(data: Path) -> None:
     assert [str(c) for c in check(data, summary, manifest).changes] == ["added lost+found/#123"]
     (data / "train" / "lost+found").mkdir()
     assert check(data, summary, manifest).reason is Reason.EMPTY_DIRECTORY
+
+
+@contextmanager
+def powerless(folder: Path) -> Iterator[None]:
+    """Inside the folder, as somebody for whom modes count even where the tests run as root."""
+    before = Path.cwd()
+    os.chdir(folder)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+        os.chdir(before)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0, Outcome.EQUAL), (0o111, Outcome.UNKNOWN), (0o444, Outcome.UNKNOWN)])
+def test_lost_and_found_is_ignored_only_where_nothing_in_it_can_be_opened(
+    data: Path, mode: int, expected: Outcome
+) -> None:
+    summary, _ = signed(data)
+    (data / "lost+found").mkdir()
+    (data / "lost+found" / "payload").write_bytes(b"never signed")
+    (data / "lost+found").chmod(mode)
+    with powerless(data):
+        found = verify_tree(".", summary.root, PORTABLE)
+    assert (found.outcome, found.reason is Reason.UNREADABLE) == (expected, expected is Outcome.UNKNOWN)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything; the e2e run has other users")

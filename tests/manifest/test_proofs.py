@@ -63,6 +63,24 @@ def test_each_directory_is_verified_alone(signed: Signed, directory: str, tmp_pa
     assert by_manifest.outcome is Outcome.EQUAL
 
 
+def test_a_part_may_lie_on_a_volume_of_its_own(signed: Signed) -> None:
+    """Its `lost+found` is not in the signed set; what that set has below a directory of this name must be there."""
+    folder, summary, manifest = signed
+
+    def found(directory: str) -> Outcome:
+        proof = prove_path(manifest, directory.encode())
+        assert isinstance(proof, RangeProof)
+        return verify_tree(folder / directory, summary.root, summary.parameters, proof=proof).outcome
+
+    (folder / "a/lost+found").mkdir()
+    assert found("a") is Outcome.EQUAL
+    (folder / "a/sub/lost+found").mkdir()
+    assert found("a") is Outcome.DIFFERS
+    (folder / "c/keep").touch()
+    (folder / "c/lost+found/x").unlink()
+    assert found("c") is Outcome.DIFFERS
+
+
 CHEATS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "added at the end": (lambda d: (d / "zzz").touch(), ["added a/zzz"]),
     "added at the start": (lambda d: (d / "!").touch(), ["added a/!"]),

@@ -1,5 +1,7 @@
 """Builds the C code for those who watch it: strict warnings, ASan, UBSan, valgrind, and Armv8 under qemu.
 
+The sanitizers see it twice: by a C program that drives it with random inputs, and as the Python module under the tests.
+
 Run by `make test-native`. What a missing tool makes impossible is said. With LINEWARD_TOOLS=require root has Debian's
 packages installed, and everybody else is told the command and fails.
 """
@@ -27,7 +29,10 @@ TOOLS = {
     "qemu-aarch64": "qemu-user",
 }
 """Commands and the Debian packages that have them."""
-SOURCES = [str(path) for path in sorted(NATIVE.glob("*.c")) if path.name != "module.c"] + [str(HERE / "harness.c")]
+MODULE = sorted(NATIVE.glob("module*.c"))
+"""What needs Python; the rest does not."""
+SOURCES = [str(path) for path in sorted(NATIVE.glob("*.c")) if path not in MODULE] + [str(HERE / "harness.c")]
+SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wvla", "-g"]
 ROUNDS = os.environ.get("LINEWARD_ROUNDS", "200000")
 
@@ -81,12 +86,49 @@ def require_tools() -> None:
     subprocess.run(command.split(), check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
 
 
-def strict_module(compiler: Sequence[str]) -> None:
-    """The Python module too; warnings of Python's own headers are not ours."""
-    include = f"-isystem{sysconfig.get_path('include')}"
-    command = [*compiler, *STRICT, "-O2", "-fPIC", "-DPy_LIMITED_API=0x030b0000", include]
-    subprocess.run([*command, "-fsyntax-only", str(NATIVE / "module.c")], check=True)
-    print("module.c without a warning", flush=True)
+def module_flags() -> list[str]:
+    """Warnings of Python's own headers are not ours."""
+    return [*STRICT, "-fPIC", "-DPy_LIMITED_API=0x030b0000", f"-isystem{sysconfig.get_path('include')}"]
+
+
+def strict_module(folder: Path, compiler: Sequence[str]) -> None:
+    """The Python module too, and optimised: some warnings come from what the optimiser learns."""
+    for source in MODULE:
+        target = str(folder / f"{source.stem}.o")
+        subprocess.run([*compiler, *module_flags(), "-O2", "-c", str(source), "-o", target], check=True)
+    print("the Python module without a warning", flush=True)
+
+
+def watched_module(folder: Path, compiler: Sequence[str]) -> None:
+    """Run the tests of the engine against a sanitized build of it, in a copy of the package.
+
+    Python allocates by malloc then, so that the ends of its buffers are watched too. Its own leaks are not ours.
+    """
+    find = [*compiler, "-print-file-name=libasan.so"]
+    runtime = subprocess.run(find, check=True, capture_output=True, text=True).stdout.strip()
+    if not Path(runtime).is_absolute():
+        print(f"{compiler[0]} has no libasan.so, so the Python module was not checked: set CC=gcc", file=sys.stderr)
+        return
+    package = folder / "core" / "lineward"
+    shutil.copytree(ROOT / "core" / "lineward", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    sources = sorted(map(str, NATIVE.glob("*.c")))
+    target = str(package / "native" / "_engine.abi3.so")
+    subprocess.run([*compiler, *module_flags(), *SANITIZERS, "-shared", *sources, "-o", target], check=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(package.parent),
+        "PYTHONMALLOC": "malloc",
+        "LD_PRELOAD": runtime,
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    environment.pop("LINEWARD_ENGINE", None)
+    used = "import lineward.native as n, sys; sys.exit(n.engine.__file__ != sys.argv[1])"
+    subprocess.run([sys.executable, "-c", used, target], check=True, env=environment)
+    tests = [str(ROOT / "tests/manifest/test_engines.py"), "-k", "not python"]
+    options = ["-p", "no:cacheprovider", "--capture=no"]  # what a sanitizer says before it aborts must not be captured
+    print("the Python module under address and undefined behaviour: ", end="", flush=True)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests], check=True, timeout=600, cwd=ROOT, env=environment
+    )
 
 
 def wheel_for_arm(folder: Path) -> None:
@@ -113,9 +155,9 @@ def main() -> None:
         require_tools()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        strict_module(compiler)
-        sanitizers = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-        run("address and undefined behaviour", build(folder, compiler, *sanitizers), native_kernel(), ROUNDS)
+        strict_module(folder, compiler)
+        run("address and undefined behaviour", build(folder, compiler, *SANITIZERS), native_kernel(), ROUNDS)
+        watched_module(folder, compiler)
         run("optimised", build(folder, compiler, "-O3"), native_kernel(), ROUNDS)
         if not missing("valgrind"):
             # valgrind emulates a CPU without SHA-NI, so this is the scalar kernel.

@@ -1,15 +1,14 @@
 """A whole Sigstore in one Python object: signs statements for any identity at any time, with faults on request.
 
 Tests use it in process; `server` puts the same object behind HTTP for real clients. Formats: protobuf-specs (bundle
-v0.3, trusted root v0.1), Rekor v2 entries, RFC 6962, RFC 3161, C2SP signed-note and tlog-checkpoint.
+v0.3, trusted root v0.1), Rekor v2 entries and those of v1, RFC 6962, RFC 3161, C2SP signed-note and tlog-checkpoint.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,20 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.private_sigstore.authorities import Authority, Fulcio, Identity, Timestamping, new_key, spki
+from tests.private_sigstore.entries import REKOR_V2, Kind, Signature, b64, body, canonical, inclusion, pae, tree_root
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2036, 1, 1, tzinfo=UTC)
 SIGNED_AT = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 ORIGIN = "rekor.private"
-
-
-def b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def pae(payload_type: str, payload: bytes) -> bytes:
-    return b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,9 @@ class Faults:
     """By an authority that the trusted root does not name."""
     timestamps: int = 1
     entry_of_other_payload: bool = False
+    integrated_at: datetime | None = None
+    """The log's clock says this; only entries of Rekor v1 have a time."""
+    wrong_promise: bool = False
     other_authority: bool = False
     """Certificate by a Fulcio that the trusted root does not name."""
     embed: bool = True
@@ -56,7 +51,7 @@ class Faults:
 
 @dataclass
 class Log:
-    """A Rekor v2 log: RFC 6962 tree over entry bodies, checkpoints signed with Ed25519."""
+    """A Rekor log: RFC 6962 tree over entry bodies, checkpoints and promises signed with Ed25519."""
 
     key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
     leaves: list[bytes] = field(default_factory=lambda: [hashlib.sha256(b"\0%d" % i).digest() for i in range(5)])
@@ -70,29 +65,39 @@ class Log:
         raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return hashlib.sha256(ORIGIN.encode() + b"\n\x01" + raw).digest()
 
-    def add(self, body: bytes, faults: Faults) -> dict[str, Any]:
-        """Append an entry and return it as a TransparencyLogEntry message."""
-        self.leaves.append(hashlib.sha256(b"\0" + body).digest())
+    def add(
+        self, encoded: bytes, faults: Faults, kind: Kind = REKOR_V2, promised_at: datetime | None = None
+    ) -> dict[str, Any]:
+        """Append an entry's body and return it as a TransparencyLogEntry message; with a time, as Rekor v1 does."""
+        self.leaves.append(hashlib.sha256(b"\0" + encoded).digest())
         index, size = len(self.leaves) - 1, len(self.leaves)
-        root = _root(self.leaves)
-        if faults.stale_proof:
-            root = _root(self.leaves[:-1])
+        root = tree_root(self.leaves[:-1] if faults.stale_proof else self.leaves)
         signer = ed25519.Ed25519PrivateKey.generate() if faults.wrong_checkpoint else self.key
         note = f"{ORIGIN}\n{size}\n{b64(root)}\n"
         signature = b64(self.id[:4] + signer.sign(note.encode()))
+        name, version = kind
         return {
             "logIndex": str(index),
             "logId": {"keyId": b64(hashlib.sha256(b"x").digest() if faults.other_log_id else self.id)},
-            "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+            "kindVersion": {"kind": name, "version": version},
             "inclusionProof": {
                 "logIndex": str(index),
                 "rootHash": b64(root),
                 "treeSize": str(size),
-                "hashes": [b64(node) for node in _proof(self.leaves, index)],
+                "hashes": [b64(node) for node in inclusion(self.leaves, index)],
                 "checkpoint": {"envelope": f"{note}\n\u2014 {ORIGIN} {signature}\n"},
             },
-            "canonicalizedBody": b64(body),
+            "canonicalizedBody": b64(encoded),
+            **(self._promise(encoded, index, promised_at, faults) if promised_at else {}),
         }
+
+    def _promise(self, encoded: bytes, index: int, at: datetime, faults: Faults) -> dict[str, Any]:
+        """The signed entry timestamp (SET) of Rekor v1 and the time in it."""
+        seconds = int(at.timestamp())
+        said = {"body": b64(encoded), "integratedTime": seconds, "logID": self.id.hex(), "logIndex": index}
+        signer = ed25519.Ed25519PrivateKey.generate() if faults.wrong_promise else self.key
+        promise = {"signedEntryTimestamp": b64(signer.sign(canonical(said)))}
+        return {"integratedTime": str(seconds), "inclusionPromise": promise}
 
 
 class PrivateSigstore:
@@ -111,8 +116,12 @@ class PrivateSigstore:
         at: datetime = SIGNED_AT,
         faults: Faults = Faults(),
         payload_type: str = PAYLOAD_TYPE,
+        kind: Kind = REKOR_V2,
     ) -> dict[str, Any]:
-        """Sign a payload with a fresh key certified for the identity; returns the bundle as JSON values."""
+        """Sign a payload with a fresh key certified for the identity; returns the bundle as JSON values.
+
+        `kind` is the type of its log entry.
+        """
         key = new_key()
         fulcio = Fulcio(self.start, self.end) if faults.other_authority else self.fulcio
         certificate = fulcio.issue(
@@ -123,17 +132,15 @@ class PrivateSigstore:
             sct_at=faults.sct_at,
             scts=faults.scts,
         )
-        der = certificate.public_bytes(Encoding.DER)
-        verifier = {"x509Certificate": {"rawBytes": b64(der)}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
-        message = pae(payload_type, payload)
-        signature = key.sign(message, ec.ECDSA(SHA256()))
-        logged = message + b"!" if faults.entry_of_other_payload else message
+        signature = Signature(
+            payload_type, payload, key.sign(pae(payload_type, payload), ec.ECDSA(SHA256())), certificate
+        )
         material = {
-            "certificate": {"rawBytes": b64(der)},
-            "tlogEntries": [self.log.add(_body(logged, signature, verifier), faults)],
-            "timestampVerificationData": self._timestamps(signature, at, faults),
+            "certificate": {"rawBytes": signature.verifier(Encoding.DER)},
+            "tlogEntries": [self._logged(signature, at, faults, kind)],
+            "timestampVerificationData": self._timestamps(signature.raw, at, faults),
         }
-        return _bundle(_envelope(payload_type, payload, signature), material)
+        return _bundle(_envelope(payload_type, payload, signature.raw), material)
 
     def sign_with_key(
         self,
@@ -143,6 +150,7 @@ class PrivateSigstore:
         faults: Faults = Faults(),
         *,
         logged: bool = False,
+        kind: Kind = REKOR_V2,
     ) -> dict[str, Any]:
         """Sign with a key; with a time the signature is timestamped, and `logged` puts it into the log too."""
         message = pae(PAYLOAD_TYPE, payload)
@@ -155,9 +163,15 @@ class PrivateSigstore:
             material["timestampVerificationData"] = self._timestamps(signature, at, faults)
         if logged:
             assert isinstance(key, ec.EllipticCurvePrivateKey)
-            verifier = {"publicKey": {"rawBytes": b64(spki(key))}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
-            material["tlogEntries"] = [self.log.add(_body(message, signature, verifier), faults)]
+            made = Signature(PAYLOAD_TYPE, payload, signature, key.public_key())
+            material["tlogEntries"] = [self._logged(made, at or SIGNED_AT, faults, kind)]
         return _bundle(_envelope(PAYLOAD_TYPE, payload, signature), material)
+
+    def _logged(self, signature: Signature, at: datetime, faults: Faults, kind: Kind) -> dict[str, Any]:
+        if faults.entry_of_other_payload:
+            signature = replace(signature, payload=signature.payload + b"!")
+        promised = None if kind == REKOR_V2 else faults.integrated_at or at + timedelta(seconds=1)
+        return self.log.add(canonical(body(kind, signature)), faults, kind, promised)
 
     def _timestamps(self, signature: bytes, at: datetime, faults: Faults) -> dict[str, Any]:
         tsa = Timestamping(self.start, self.end) if faults.foreign_timestamp else self.tsa
@@ -243,20 +257,6 @@ def _bundle(envelope: dict[str, Any], material: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _body(message: bytes, signature: bytes, verifier: dict[str, Any]) -> bytes:
-    body = {
-        "apiVersion": "0.0.2",
-        "kind": "hashedrekord",
-        "spec": {
-            "hashedRekordV002": {
-                "data": {"algorithm": "SHA2_256", "digest": b64(hashlib.sha256(message).digest())},
-                "signature": {"content": b64(signature), "verifier": verifier},
-            }
-        },
-    }
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-
-
 def _log_instance(url: str, key: bytes, details: str, key_id: bytes, window: dict[str, str]) -> dict[str, Any]:
     return {
         "baseUrl": url,
@@ -274,19 +274,3 @@ def _authority(chain: list[Authority | Timestamping], window: dict[str, str]) ->
         "certChain": {"certificates": certificates},
         "validFor": window,
     }
-
-
-def _root(leaves: list[bytes]) -> bytes:
-    if len(leaves) == 1:
-        return leaves[0]
-    half = 1 << (len(leaves) - 1).bit_length() - 1
-    return hashlib.sha256(b"\1" + _root(leaves[:half]) + _root(leaves[half:])).digest()
-
-
-def _proof(leaves: list[bytes], index: int) -> list[bytes]:
-    if len(leaves) == 1:
-        return []
-    half = 1 << (len(leaves) - 1).bit_length() - 1
-    if index < half:
-        return [*_proof(leaves[:half], index), _root(leaves[half:])]
-    return [*_proof(leaves[half:], index - half), _root(leaves[:half])]

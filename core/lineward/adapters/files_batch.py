@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from lineward.native import fallback
 BATCH_FILES = 2048
 BATCH_DIRECTORIES = 64
 """Directories of a batch stay open until it is done."""
-GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 _STAT = fallback.STAT.size
 _READ_AGAIN = 8
 """Somebody who writes two contents in turn looks like two engines that disagree once in 2 to the 16th times."""
@@ -223,6 +224,13 @@ def _joined(encodings: list[bytes]) -> Encoded:
 def changed(path: bytes) -> TreeError:
     """The error of every race that was noticed."""
     return TreeError(Reason.CHANGED_WHILE_READ, path, "changed while it was read")
+
+
+def unreadable(path: bytes, code: int | None) -> TreeError:
+    """The error of a file where opening or reading gave this errno."""
+    if code in _GONE:
+        return changed(path)
+    return TreeError(Reason.UNREADABLE, path, f"cannot be read: {os.strerror(code or 0)}")
 
 
 def fault(path: bytes) -> TreeError:

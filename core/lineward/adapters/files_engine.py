@@ -6,7 +6,6 @@ memory. Where the disk makes a thread wait, more threads keep more reads on thei
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,15 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from lineward import native
-from lineward.adapters.files_batch import GONE, Batch, Encoded, batches, changed, disagreement
+from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
 from lineward.adapters.files_limits import below, usable_cpus
 from lineward.adapters.files_threads import Pool, Task
-from lineward.adapters.files_tree import Run, Tree, TreeError
+from lineward.adapters.files_tree import Run, Tree
 from lineward.domain.entry import Entry
 from lineward.domain.manifest import Parameters, Profile
 from lineward.domain.merkle import HASH_BYTES
-from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ COLD_THREADS = 8
 """Threads that wait for a disk; more gained nothing on an NVMe disk."""
 _STAT_ONLY, _COLD = 1, 2
 _WAITS_ONE_IN = 16
-_PIECE = 128 * 1024
+_PIECE = 64 * 1024
 """What the compiled engine reads of a large file at a time."""
 _STOP = (1 << 63) - 1
 _CLAIM = 16
@@ -253,9 +251,8 @@ class Engine:
         for at, status in enumerate(statuses):
             if status in {fallback.DONE, fallback.DEFERRED}:
                 continue
-            code = batch.stat(at)[3]
-            if status == fallback.FAILED and code not in GONE:
-                raise TreeError(Reason.UNREADABLE, batch.path(at), f"cannot be read: {os.strerror(code)}")
+            if status == fallback.FAILED:
+                raise unreadable(batch.path(at), batch.stat(at)[3])
             raise changed(batch.path(at))
 
     def _recheck(self, batch: Batch) -> None:

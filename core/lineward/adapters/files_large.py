@@ -10,12 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lineward import native
-from lineward.adapters.files_batch import GONE, Batch, changed, disagreement
+from lineward.adapters.files_batch import Batch, changed, disagreement, unreadable
 from lineward.adapters.files_limits import below
 from lineward.adapters.files_threads import Pool, Task
-from lineward.adapters.files_tree import TreeError
 from lineward.domain.merkle import HASH_BYTES, Frontier, leaf_hash
-from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 if TYPE_CHECKING:
@@ -107,9 +105,7 @@ class LargeHasher:
         try:
             fd = os.open(name, _FLAGS, dir_fd=directory.fd)
         except OSError as error:
-            if error.errno in GONE:
-                raise changed(path) from error
-            raise TreeError(Reason.UNREADABLE, path, f"cannot be read: {error.strerror}") from error
+            raise unreadable(path, error.errno) from error
         size = batch.stat(index)[4]
         large = self._open[fd] = _Large(index, fd, path, size, below(-(-size // self._chunk)))
         if large.state() != batch.stat(index)[4:]:
@@ -132,7 +128,7 @@ class LargeHasher:
         except EOFError as error:
             raise changed(spans[0][0].path) from error
         except OSError as error:
-            raise TreeError(Reason.UNREADABLE, spans[0][0].path, f"cannot be read: {error.strerror}") from error
+            raise unreadable(spans[0][0].path, error.errno) from error
         for at, (large, offset, length) in enumerate(spans):
             digest = digests[at * HASH_BYTES : (at + 1) * HASH_BYTES]
             large.add(digest)
@@ -145,9 +141,13 @@ class LargeHasher:
     def _finish(self, batch: Batch, large: _Large) -> None:
         if self._first or not below(RECHECK_ONE_IN):
             self._recheck(large)
+        try:
+            beyond = os.pread(large.fd, 1, large.size)
+        except OSError as error:
+            raise unreadable(large.path, error.errno) from error
         state = large.state()
         os.close(self._open.pop(large.fd).fd)
-        if state != batch.stat(large.index)[4:]:
+        if beyond or state != batch.stat(large.index)[4:]:
             raise changed(large.path)
         batch.put_digest(large.index, large.tree.root())
 

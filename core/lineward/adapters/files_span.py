@@ -38,13 +38,14 @@ def hash_chunks(run: Run, size: int, first: int, last: int, chunk: int) -> bytes
         found = b"".join(digests)
         again = below(last - first)
         confirmed = fallback.hash_spans([span(first + again)], bytearray(fallback.CURSOR.size), 0)
+        beyond = os.pread(fd, 1, size)
         after = os.fstat(fd)
     except (OSError, EOFError) as error:
         raise changed(path) from error
     finally:
         os.close(fd)
     state = (size, before.st_ino, before.st_mtime_ns, before.st_ctime_ns)
-    if (after.st_size, after.st_ino, after.st_mtime_ns, after.st_ctime_ns) != state:
+    if beyond or (after.st_size, after.st_ino, after.st_mtime_ns, after.st_ctime_ns) != state:
         raise changed(path)
     if confirmed != found[again * HASH_BYTES : (again + 1) * HASH_BYTES]:
         raise fault(path)

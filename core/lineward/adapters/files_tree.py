@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineward.adapters.files_listing import Listing
+from lineward.adapters.files_lost import LOST_AND_FOUND, shows_nothing
 from lineward.domain.entry import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, Entry, Kind, printable
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Profile
 from lineward.domain.reasons import Reason
 
-LOST_AND_FOUND = b"lost+found"
+_LOST_AND_FOUND = os.fsencode(LOST_AND_FOUND)
 _NAMES_BYTES = 2 * 1024 * 1024
 _NAMES_LEAST = 32 * 1024
 """Names held: at most half of what the directories above have left, so that deep trees of huge ones are bounded too."""
@@ -171,13 +172,10 @@ class Tree:
         path = parent.prefix + name
         if len(above) >= MAX_DEPTH or len(path) >= MAX_PATH_BYTES:
             raise TreeError(Reason.TREE_TOO_DEEP, path[:80], "leads too deep")
-        exempt = path == LOST_AND_FOUND
         try:
-            fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent.fd)
-        except PermissionError as error:
-            if exempt:
+            if name == _LOST_AND_FOUND and parent.prefix == self.prefix and shows_nothing(name, parent.fd):
                 return None
-            raise TreeError(Reason.UNREADABLE, path, f"cannot be opened: {error.strerror}") from error
+            fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent.fd)
         except OSError as error:
             reason = Reason.CHANGED_WHILE_READ if error.errno in _GONE else Reason.UNREADABLE
             raise TreeError(reason, path, f"cannot be opened: {error.strerror}") from error
@@ -185,8 +183,6 @@ class Tree:
         if self._left(level):
             return level
         level.directory.release()
-        if exempt:
-            return None
         if self.profile is Profile.PORTABLE:
             raise TreeError(Reason.EMPTY_DIRECTORY, path, "is an empty directory, which the portable profile refuses")
         return Entry(Kind.DIRECTORY, path, 0, b"")

@@ -12,6 +12,7 @@ from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import Inputs
 from lineward.cli.terminal import clean
 from lineward.cli.unverified import unverified_statement
+from lineward.domain import mistakes
 from lineward.domain import provenance as provenances
 from lineward.domain.claims import difference
 from lineward.domain.dataset import DatasetVersion
@@ -26,7 +27,7 @@ def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
     """The first signer's statement, equal to the DatasetVersion that carries it, and said aloud.
 
     Raises RefusedError with the reason of the verifier, SpecMismatch, WrongPredicateType or WrongIdentity, and
-    InvalidInputError where there is nothing to look at.
+    InvalidInputError where there is nothing to look at, or nothing that a pod could use.
     """
     bundle = next((attestation.bundle for attestation in dataset.attestations if attestation.bundle), None)
     if bundle is None:
@@ -42,7 +43,9 @@ def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
         problem = "the signed subject is not this version's manifest"
     if problem:
         raise RefusedError(Reason.SPEC_MISMATCH, f"{arguments.add_signature}: {problem}"[:300])
-    _show(parsed, signers)
+    now = datetime.now(UTC)
+    mistakes.require_usable(parsed, now)
+    _show(parsed, signers, mistakes.doubtful(parsed, now))
     return said
 
 
@@ -75,7 +78,7 @@ def _by_key(inputs: Inputs, bundle: bytes) -> Signer:
     return signer
 
 
-def _show(said: Provenance, signers: list[Signer]) -> None:
+def _show(said: Provenance, signers: list[Signer], doubts: list[str]) -> None:
     """Name what is going to be signed: a signature under what nobody read is worth nothing."""
     use = said.use
     personal = {True: "yes", False: "no", None: "not said"}[use.personal_data]
@@ -89,6 +92,7 @@ def _show(said: Provenance, signers: list[Signer]) -> None:
         ("expires", f"{use.expires:%Y-%m-%dT%H:%M:%SZ}" if use.expires else "not said"),
         *(("source", source.uri) for source in said.sources),
         *(("consent", f"{s.consent.document_id} ({s.consent.status})") for s in said.sources if s.consent),
+        *(("warning", doubt) for doubt in doubts),
     )
     print("lineward: what you are going to sign", file=sys.stderr)
     for name, value in rows:

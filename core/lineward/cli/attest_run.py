@@ -7,6 +7,7 @@ import base64
 import copy
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,58 +16,54 @@ from lineward import __version__
 from lineward.adapters import documents, surroundings
 from lineward.adapters.files import create_manifest
 from lineward.cli import attest_arguments, attest_first, exits, oms
-from lineward.cli.attest_output import Outputs
+from lineward.cli.attest_output import Outputs, require_outside
 from lineward.cli.attest_signing import Signing
-from lineward.cli.terminal import end_progress, progress_to, show, size_text
+from lineward.cli.output import replacing
+from lineward.cli.terminal import clean, end_progress, progress_to, show, size_text
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import dataset as datasets
-from lineward.domain import draft
-from lineward.domain.digest import Digest
+from lineward.domain import draft, mistakes
+from lineward.domain.dataset import MAX_ATTESTATIONS, DatasetVersion
 from lineward.domain.draft import Names
-from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
+from lineward.domain.errors import InvalidInputError, LinewardError, MistakesError, RefusedError
 from lineward.domain.evidence import Evidence
+from lineward.domain.fields import MAX_WHOLE
 from lineward.domain.manifest import Parameters, Profile, Summary
 from lineward.domain.reasons import Reason
+from lineward.domain.statement import Statement
 
 if TYPE_CHECKING:
     from lineward.adapters.kube import Cluster
 
-_NO_DIGEST = Digest(bytes(32))
+_LARGEST = replace(draft.UNHASHED, manifest_bytes=MAX_WHOLE, files=MAX_WHOLE, bytes=MAX_WHOLE)
+"""A statement that fits with these numbers fits with any."""
 
 
-def _checked(arguments: argparse.Namespace) -> tuple[Names, list[dict[str, Any]], dict[str, Any]]:
-    """Everything that can be refused before hashing: names, volumes and provenance."""
-    name = arguments.name or draft.object_name(arguments.dataset, arguments.version)
-    names = Names(arguments.dataset, arguments.version, arguments.namespace, name)
-    volumes = attest_arguments.volumes(arguments)
-    empty = Summary(_NO_DIGEST, _NO_DIGEST, 0, 0, 0, Parameters())
-    datasets.parse(draft.dataset_version(names, empty, volumes, b"{}"))
-    description = draft.described(_given(arguments), names, attest_arguments.flags(arguments))
-    made = draft.predicate(description, empty, {"tool": "lineward"}, datetime.now(UTC))
-    draft.statement(made, names, _NO_DIGEST)
-    return names, volumes, description
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be attested, all of it checked but for the bytes."""
+
+    names: Names
+    volumes: Sequence[Mapping[str, Any]]
+    description: Mapping[str, Any]
+    producer: Mapping[str, Any]
 
 
 def attest(arguments: argparse.Namespace) -> int:
     """Attest a folder; nothing is written unless all of it succeeds."""
-    names, volumes, description = _checked(arguments)
-    _name_missing(arguments, description, volumes)
+    asked = _checked(arguments)
+    names = asked.names
     cluster = _cluster(arguments, names.namespace)
     signing = Signing.prepare(arguments)
     outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
     with outputs:
-        outputs.require_free("lwm", "sigstore", "manifest.yaml", "yaml", *(["sig"] if arguments.oms else []))
+        outputs.require_free()
         with outputs.open("lwm") as manifest:
             summary = _hash(arguments, Parameters(Profile(arguments.profile), arguments.chunk_size), manifest)
-        producer = {
-            "tool": "lineward",
-            "version": __version__,
-            "environment": surroundings.describe(Path(arguments.folder)),
-        }
-        made = draft.predicate(description, summary, producer, datetime.now(UTC))
+        made = draft.predicate(asked.description, summary, asked.producer, datetime.now(UTC))
         bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
-        previous = description["dataset"].get("previousVersion", "")
-        version = draft.dataset_version(names, summary, volumes, bundle, previous)
+        previous = asked.description["dataset"].get("previousVersion", "")
+        version = draft.dataset_version(names, summary, asked.volumes, bundle, previous)
         datasets.parse(version)
         outputs.add("sigstore", bundle + b"\n")
         objects = [version]
@@ -85,76 +82,116 @@ def attest(arguments: argparse.Namespace) -> int:
 
 def add_signature(arguments: argparse.Namespace) -> int:
     """Hash the folder again and add a second signer's statement to a DatasetVersion file."""
-    path = Path(arguments.add_signature)
+    path, folder = Path(arguments.add_signature), _folder(arguments)
+    require_outside(path.parent, folder)
     obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
     others = [other for other in documents.read_all(path, Reason.DATASET_INVALID) if other != obj]
     dataset = datasets.parse(obj)
     said = attest_first.read(arguments, dataset)
+    _second(dataset, said)
     cluster = _cluster(arguments, dataset.namespace)
     signing = Signing.prepare(arguments)
     signing.require_new([a.bundle for a in dataset.attestations if a.bundle])
     parameters = Parameters(dataset.integrity.profile, dataset.integrity.chunk_bytes)
-    with Outputs(path.parent, path.stem, Path(arguments.folder), force=True) as outputs:
+    with replacing(path) as file:
         summary = _hash(arguments, parameters, None)
         if summary.root != dataset.integrity.root or summary.manifest != said.subject:
-            problem = f"{arguments.folder} has root {summary.root}, not {dataset.integrity.root}"
+            problem = f"{folder} has root {summary.root}, not {dataset.integrity.root}"
             raise RefusedError(Reason.CONTENT_DIFFERS, problem)
-        made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-        draft.check(made)
-        names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
-        bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
+        names, statement = _second(dataset, said)
+        bundle, evidence = signing.sign(statement)
         signing.require_new([a.bundle for a in dataset.attestations if a.bundle], evidence)
         changed = copy.deepcopy(obj)
         changed["spec"]["attestations"].append({"bundle": bundle.decode()})
         datasets.parse(changed)
-        outputs.put(path.name, documents.dump_like(path, [*others, changed]))
-        files = outputs.commit()
-    _apply(cluster, [changed], files)
-    _report(arguments, names, summary, evidence, files)
+        file.write(documents.dump_like(path, [*others, changed]))
+    _apply(cluster, [changed], [path])
+    _report(arguments, names, summary, evidence, [path])
     return exits.OK
 
 
-def _given(arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """What files say about the data: an earlier version first, the provenance file over it."""
-    given: Mapping[str, Any] = {}
-    if arguments.from_previous:
-        given = draft.inherited(_earlier(arguments.from_previous))
-    if arguments.provenance:
-        given = draft.merged(given, documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID))
-    return given
+def _checked(arguments: argparse.Namespace) -> _Asked:
+    """Everything that can be refused before hashing: names, volumes and provenance."""
+    folder = _folder(arguments)
+    name = arguments.name or draft.object_name(arguments.dataset, arguments.version)
+    names = Names(arguments.dataset, arguments.version, arguments.namespace, name)
+    volumes = attest_arguments.volumes(arguments)
+    datasets.parse(draft.dataset_version(names, draft.UNHASHED, volumes, b"{}"))
+    given = documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID) if arguments.provenance else {}
+    previous = draft.inherited(_earlier(arguments.from_previous)) if arguments.from_previous else {}
+    description = draft.described(given, names, attest_arguments.flags(arguments), previous)
+    producer = {"tool": "lineward", "version": __version__, "environment": surroundings.describe(folder)}
+    now = datetime.now(UTC)
+    made = draft.predicate(description, _LARGEST, producer, now)
+    draft.statement(made, names, draft.UNHASHED.manifest)
+    said = draft.check(made)
+    mistakes.require_usable(said, now)
+    _warn(mistakes.doubtful(said, now), description, volumes, strict=arguments.strict)
+    return _Asked(names, volumes, description, producer)
 
 
-def _earlier(path: str) -> Mapping[str, Any]:
-    found = documents.read_one(path, Reason.PROVENANCE_INVALID)
-    if found.get("kind") != "DatasetVersion":
-        return unverified_statement(Path(path).read_bytes()).predicate
-    bundles = [attestation.bundle for attestation in datasets.parse(found).attestations if attestation.bundle]
-    if not bundles:
-        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"{path} has no bundle to take provenance from")
-    return unverified_statement(bundles[0]).predicate
-
-
-def _name_missing(
-    arguments: argparse.Namespace, description: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]]
-) -> None:
-    missing = draft.missing(description)
-    if missing and arguments.strict:
-        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"the provenance does not say {', '.join(missing)}")
-    if missing:
-        print(f"lineward: the provenance does not say {', '.join(missing)}", file=sys.stderr)
-    if not volumes:
-        print("lineward: no volume is named (--pvc CLAIM), so no pod will be matched to this version", file=sys.stderr)
-    if any("subPath" in volume.get("persistentVolumeClaim", {}) for volume in volumes):
-        print("lineward: pods that mount data by subPath are refused for now (SubPathNotSupported)", file=sys.stderr)
-
-
-def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO | None) -> Summary:
+def _folder(arguments: argparse.Namespace) -> Path:
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise LinewardError(Reason.UNREADABLE, f"{folder} is no folder that can be read")
+    return folder
+
+
+def _earlier(path: str) -> Mapping[str, Any]:
+    """What an earlier version says, whoever signed it."""
+    found = documents.read_one(path, Reason.PROVENANCE_INVALID)
+    if found.get("kind") == "DatasetVersion":
+        bundles = [attestation.bundle for attestation in datasets.parse(found).attestations if attestation.bundle]
+    else:
+        bundles = [Path(path).read_bytes()]
+    if not bundles:
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, f"{path} has no bundle to take provenance from")
+    predicate = unverified_statement(bundles[0]).predicate
+    try:
+        draft.check(predicate)
+    except InvalidInputError as error:
+        raise InvalidInputError(error.reason, f"nothing can be taken from {path}: {error.message}"[:300]) from error
+    return predicate
+
+
+def _second(dataset: DatasetVersion, said: Statement) -> tuple[Names, bytes]:
+    """The statement of a second signer: what the first one says, at a time of its own.
+
+    Raises InvalidInputError where it could not be signed, or could not be added.
+    """
+    if len(dataset.attestations) >= MAX_ATTESTATIONS:
+        problem = f"{dataset.name} has {len(dataset.attestations)} attestations; no more are verified"
+        raise InvalidInputError(Reason.DATASET_INVALID, problem)
+    names = Names(dataset.dataset, dataset.version, dataset.namespace, dataset.name)
+    made = {**said.predicate, "createdAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    draft.check(made)
+    return names, draft.statement(made, names, said.subject)
+
+
+def _warn(
+    doubts: Sequence[str], description: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]], *, strict: bool
+) -> None:
+    """Say what makes the evidence weak; with `strict` refuse where it is the provenance."""
+    gaps = draft.missing(description)
+    problems = [*([f"the provenance does not say {', '.join(gaps)}"] if gaps else []), *doubts]
+    if problems and strict:
+        raise MistakesError(Reason.PROVENANCE_INVALID, problems)
+    if not volumes:
+        problems.append("no volume is named (--pvc CLAIM), so no pod will be matched to this version")
+    if any("subPath" in volume.get("persistentVolumeClaim", {}) for volume in volumes):
+        problems.append("pods that mount data by subPath are refused for now (SubPathNotSupported)")
+    for problem in problems:
+        print(f"lineward: {clean(problem)}", file=sys.stderr)
+
+
+def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO | None) -> Summary:
     try:
         return create_manifest(
-            folder, parameters, out=out, progress=progress_to(arguments.progress), workers=arguments.workers
+            Path(arguments.folder),
+            parameters,
+            out=out,
+            progress=progress_to(arguments.progress),
+            workers=arguments.workers,
         )
     finally:
         end_progress(arguments.progress)

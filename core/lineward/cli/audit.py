@@ -9,7 +9,7 @@ from typing import Any
 
 from lineward.adapters.objects import Objects
 from lineward.cli import exits
-from lineward.cli.terminal import FORMATS, Parser, clean, show
+from lineward.cli.terminal import Parser, add_context, add_output, clean, show
 from lineward.domain.audit import Finding, findings
 
 COLUMNS = ("NAMESPACE", "RUN", "WORKLOAD", "VOLUME", "REASON", "MODE", "SINCE")
@@ -51,15 +51,15 @@ def _parser(prog: str) -> Parser:
     parser = Parser(
         prog,
         description="List what enforce would have denied, from the TrainingRuns that audit and warn let through.",
-        epilog="Without --namespace all namespaces are read.",
+        epilog="Exit codes: 0 done, 1 with --exit-code: something would have been denied, 2 no answer, 64 usage.",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("-n", "--namespace", default="", metavar="NAME", help="only runs of this namespace")
+    where.add_argument("-n", "--namespace", default="", metavar="NAMESPACE", help="only runs of this namespace")
     where.add_argument("-A", "--all-namespaces", action="store_true", help="runs of all namespaces (the default)")
-    parser.add_argument("--run", default="", metavar="NAME", help="only this TrainingRun")
-    parser.add_argument("--context", metavar="NAME", help="kubeconfig context (default: the current one)")
+    parser.add_argument("--run", default="", metavar="NAME", help="only the TrainingRun of this name (default: all)")
+    add_context(parser)
     parser.add_argument("--exit-code", action="store_true", help="leave with 1 if anything would have been denied")
-    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    add_output(parser)
     return parser
 
 

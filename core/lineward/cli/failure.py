@@ -1,4 +1,4 @@
-"""How a command ends that has no result: one line on stderr, and one object for programs."""
+"""How a command ends that has no result: a line on stderr (one for each mistake), and one object for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lineward.cli import exits
 from lineward.cli.exits import UsageError
 from lineward.cli.terminal import clean
-from lineward.domain.errors import LinewardError, RefusedError
+from lineward.domain.errors import LinewardError, MistakesError, RefusedError
 from lineward.domain.reasons import Reason
 
 _OUTCOMES = {exits.DIFFERS: "refused", exits.UNKNOWN: "unknown"}
@@ -34,7 +34,7 @@ def report(error: Exception | UsageError, argv: Sequence[str], prog: str, *, deb
         traceback.print_exception(error)
     if not isinstance(error, BrokenPipeError):
         hint = f" ({prog} --debug shows where)" if reason is Reason.INTERNAL_ERROR and not debug else ""
-        print(f"{prog}: {reason}: {clean(message)}{hint}", file=sys.stderr)
+        print(*_lines(f"{prog}: {reason}:", error, f"{message}{hint}"), sep="\n", file=sys.stderr)
     try:
         sys.stdout.flush()
         _print({"outcome": _OUTCOMES[exit_code(error)], "reason": str(reason), "message": message}, _format(argv))
@@ -42,6 +42,13 @@ def report(error: Exception | UsageError, argv: Sequence[str], prog: str, *, deb
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at it once more
     return exit_code(error)
+
+
+def _lines(head: str, error: Exception, message: str) -> list[str]:
+    """The message for people; several mistakes have a line each."""
+    if isinstance(error, MistakesError) and len(error.mistakes) > 1:
+        return [f"{head} there is more than one mistake", *(f"  {clean(mistake)}" for mistake in error.mistakes)]
+    return [f"{head} {clean(message)}"]
 
 
 def exit_code(error: Exception) -> int:

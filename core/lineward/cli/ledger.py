@@ -12,7 +12,7 @@ from typing import Any
 
 from lineward.adapters.ledger import DirectTransport, LedgerClient, LedgerError, ProxiedTransport, Transport
 from lineward.cli import exits
-from lineward.cli.terminal import FORMATS, Parser, clean, number_argument, show
+from lineward.cli.terminal import Parser, add_context, add_output, clean, number_argument, show
 from lineward.domain.merkle import Frontier, leaf_hash
 
 Command = Callable[[argparse.Namespace, LedgerClient], int]
@@ -171,19 +171,27 @@ def _transport(arguments: argparse.Namespace) -> Transport:
 def _parser(prog: str) -> Parser:
     parser = Parser(
         prog,
-        description="The ledger is an append-only record of verdicts, runs and lineage.",
-        epilog="Without --url it is reached through the API server of the current kubeconfig context.",
+        description="Read the ledger, an append-only record of verdicts, runs and lineage, and check it.",
+        epilog="Without --url it is reached through the API server of a kubeconfig context. "
+        "Exit codes: 0 done, 1 check: entries were changed, 2 no answer, 64 usage.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     _command(commands, "head", "print size and root; keep them to check the ledger later", head)
-    _filters(_command(commands, "entries", "print entries", entries), "kind", "after", "limit")
-    _filters(_command(commands, "events", "print lineage events", events), "after", "limit")
+    _filters(
+        _command(commands, "entries", "print entries: verdicts, runs, admissions and lineage", entries),
+        "kind",
+        "after",
+        "limit",
+    )
+    _filters(_command(commands, "events", "print lineage as OpenLineage events", events), "after", "limit")
     following = _command(commands, "follow", "print entries as they come", follow)
     _filters(following, "kind")
-    following.add_argument("--after", type=_NUMBER, metavar="SEQ", help="begin behind this entry (default: the newest)")
+    following.add_argument(
+        "--after", type=_NUMBER, metavar="SEQ", help="begin behind the entry of this number (default: the newest)"
+    )
     checking = _command(commands, "check", "hash all entries again and compare with the head", check)
     checking.add_argument(
-        "--head", type=_kept, metavar="SIZE:ROOT", help="a head that was kept earlier, such as 12:sha256:…"
+        "--head", type=_kept, metavar="SIZE:ROOT", help="compare also with a head kept earlier, such as 12:sha256:…"
     )
     return parser
 
@@ -191,29 +199,39 @@ def _parser(prog: str) -> Parser:
 def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str, command: Command) -> Parser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(command=command)
-    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    add_output(parser)
     parser.add_argument("--url", metavar="URL", help="the ledger's address, instead of the API server's proxy")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="with --url: token of the ledger's audience")
-    parser.add_argument("--context", metavar="NAME", help="kubeconfig context (default: the current one)")
-    parser.add_argument("--namespace", default="lineward-system", help="where Lineward runs (default: %(default)s)")
+    add_context(parser)
+    parser.add_argument(
+        *("-n", "--namespace"),
+        default="lineward-system",
+        metavar="NAMESPACE",
+        help="where Lineward runs (default: %(default)s)",
+    )
     parser.add_argument(
         "--service-account",
         default="lineward-ledger",
         metavar="[NAMESPACE/]NAME",
         help="read as this service account (default: %(default)s, which reads everything)",
     )
-    parser.add_argument("--audience", default="lineward-ledger", help="the ledger's audience (default: %(default)s)")
+    parser.add_argument(
+        "--audience", default="lineward-ledger", metavar="NAME", help="audience of the token (default: %(default)s)"
+    )
     return parser
 
 
 def _filters(parser: Parser, *names: str) -> None:
-    parser.add_argument("--run", default="", metavar="UID", help="only what concerns this run")
+    parser.add_argument("--run", default="", metavar="UID", help="only what concerns this run (default: all runs)")
     if "kind" in names:
-        parser.add_argument("--kind", default="", choices=["verdict", "run", "admission", "lineage"], help="only these")
+        kinds = ["verdict", "run", "admission", "lineage"]
+        parser.add_argument("--kind", default="", choices=kinds, help="only entries of this kind (default: all)")
     if "after" in names:
-        parser.add_argument("--after", type=_NUMBER, default=0, metavar="SEQ", help="begin behind this entry")
+        behind = "begin behind the entry of this number (default: 0, the beginning)"
+        parser.add_argument("--after", type=_NUMBER, default=0, metavar="SEQ", help=behind)
     if "limit" in names:
-        parser.add_argument("--limit", type=_NUMBER, default=100, metavar="N", help="at most so many; 0 is all (100)")
+        most = "print at most so many; 0 prints all (default: %(default)s)"
+        parser.add_argument("--limit", type=_NUMBER, default=100, metavar="N", help=most)
 
 
 def _kept(text: str) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from lineward.domain.reasons import Reason
 
 COMMANDS = {
     "attest": ("lineward.cli.attest", "vouch for a folder of data: hash it, sign a statement, write the objects"),
-    "audit": ("lineward.cli.audit", "list what enforce would have denied, from runs under audit and warn"),
+    "audit": ("lineward.cli.audit", "list what policies under audit and warn would have denied under enforce"),
     "ledger": ("lineward.cli.ledger", "read, follow and check the record of verdicts, runs and lineage"),
     "verify": ("lineward.cli.verify", "run the webhook's checks on data, DatasetVersions, bundles and OMS signatures"),
     "policy": ("lineward.cli.policy", "check policies, and try them on evidence"),

@@ -7,13 +7,16 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 
-from lineward.cli.terminal import FORMATS, PROGRESS, Parser, chunk_argument, number_argument, workers_argument
+from lineward.cli.terminal import Parser, add_hashing, add_output, add_progress, chunk_argument, number_argument
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
 _COUNT = number_argument(0, 2**63 - 1)
 _POSITIVE = number_argument(1, 2**63 - 1)
+_OUT = "where to write the manifest"
+_ONLY_SUMMARY = "(default: nowhere, only its root and counts are printed)"
+_READ = "manifest file; - is standard input"
 
 
 def run(argv: Sequence[str], prog: str) -> int:
@@ -26,7 +29,11 @@ def run(argv: Sequence[str], prog: str) -> int:
 
 def _parser(prog: str, wanted: str) -> Parser:
     """All commands by name; arguments only for the one that is wanted, since making them all takes time."""
-    parser = Parser(prog, description="A manifest lists what is in a folder; one root digest stands for all of it.")
+    parser = Parser(
+        prog,
+        description="A manifest lists what is in a folder; one root digest stands for all of it.",
+        epilog="Exit codes: 0 done or equal, 1 differs, 2 could not tell, 64 usage.",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, (text, module, add_arguments) in _commands().items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -52,36 +59,30 @@ def _commands() -> dict[str, tuple[str, str, Callable[[Parser], None]]]:
 def _command(parser: Parser, name: str, module: str) -> None:
     command = (f"lineward.cli.manifest_{module}", name.replace("-", "_"))  # imported only if it is the one
     parser.set_defaults(command=command, parser=parser)
-    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    add_output(parser)
 
 
-def _tree_arguments(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="DIR")
-    _parameter_arguments(parser)
-    parser.add_argument("--workers", type=workers_argument, metavar="N", help="threads (default: by the CPU quota)")
-    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
-
-
-def _parameter_arguments(parser: Parser) -> None:
-    parser.add_argument("--profile", choices=[str(p) for p in Profile], help="what counts (default: portable)")
-    parser.add_argument(
-        "--chunk-size",
-        type=chunk_argument,
-        metavar="SIZE",
-        help=f"power of two; files above it are hashed in parts (default: {DEFAULT_CHUNK_BYTES // 1024**2}MiB)",
-    )
+def _tree_arguments(parser: Parser, default: str = "") -> None:
+    parser.add_argument("folder", metavar="DIR", help="the folder with the data")
+    what = "what counts: portable takes files alone, posix also links, modes and empty folders"
+    parser.add_argument("--profile", choices=[str(p) for p in Profile], help=f"{what} (default: {default}portable)")
+    parts = "power of two; files above it are hashed in parts"
+    parts += f" (default: {default}{DEFAULT_CHUNK_BYTES // 1024**2}MiB)"
+    parser.add_argument("--chunk-size", type=chunk_argument, metavar="SIZE", help=parts)
+    add_hashing(parser)
 
 
 def _create(parser: Parser) -> None:
     _tree_arguments(parser)
-    parser.add_argument("--out", metavar="FILE", help="where to write the manifest; - is standard output")
+    parser.add_argument("--out", metavar="FILE", help=f"{_OUT}; - is standard output {_ONLY_SUMMARY}")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only part I (from 0) of N; see merge")
     _recall_arguments(parser)
 
 
 def _verify(parser: Parser) -> None:
-    _tree_arguments(parser)
-    parser.add_argument("--root", type=_digest, metavar="sha256:HEX", help="the root that the folder must have")
+    _tree_arguments(parser, "the manifest's, else ")
+    root = "the root that the folder must have (default: the manifest's)"
+    parser.add_argument("--root", type=_digest, metavar="sha256:HEX", help=root)
     parser.add_argument("--manifest", metavar="FILE", help="names what differs; only believed if it fits the root")
     parser.add_argument("--manifest-digest", type=_digest, metavar="sha256:HEX", help="digest the manifest must have")
     parser.add_argument(
@@ -90,7 +91,12 @@ def _verify(parser: Parser) -> None:
     _recall_arguments(parser).add_argument(
         "--sample", type=_POSITIVE, metavar="N", help="read only N random files: a quick look, never a verdict"
     )
-    parser.add_argument("--max-names", type=_COUNT, default=20, metavar="N", help="list the first N (default: 20)")
+    _max_names(parser, 20)
+
+
+def _max_names(parser: Parser, default: int) -> None:
+    text = "name the first N differences (default: %(default)s)"
+    parser.add_argument("--max-names", type=_COUNT, default=default, metavar="N", help=text)
 
 
 def _recall_arguments(parser: Parser) -> argparse._MutuallyExclusiveGroup:
@@ -101,8 +107,8 @@ def _recall_arguments(parser: Parser) -> argparse._MutuallyExclusiveGroup:
 
 
 def _merge(parser: Parser) -> None:
-    parser.add_argument("shards", metavar="SHARD", nargs="+")
-    parser.add_argument("--out", metavar="FILE", help="where to write the manifest")
+    parser.add_argument("shards", metavar="SHARD", nargs="+", help="what create --shard wrote, all N of them")
+    parser.add_argument("--out", metavar="FILE", help=f"{_OUT} {_ONLY_SUMMARY}")
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -113,28 +119,28 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _show(parser: Parser) -> None:
-    parser.add_argument("manifest", metavar="FILE")
+    parser.add_argument("manifest", metavar="FILE", help=_READ)
     parser.add_argument("--entries", action="store_true", help="list the entries; with -o json an array, one a line")
 
 
 def _diff(parser: Parser) -> None:
-    parser.add_argument("before", metavar="OLD")
-    parser.add_argument("after", metavar="NEW")
-    parser.add_argument("--max-names", type=_COUNT, default=1000, metavar="N", help="list the first N (default: 1000)")
+    parser.add_argument("before", metavar="OLD", help=_READ)
+    parser.add_argument("after", metavar="NEW", help=_READ)
+    _max_names(parser, 1000)
 
 
 def _prove(parser: Parser) -> None:
-    parser.add_argument("manifest", metavar="FILE")
-    parser.add_argument("path", metavar="PATH", help="a file, or a folder with everything below it")
+    parser.add_argument("manifest", metavar="FILE", help="manifest file")
+    parser.add_argument("path", metavar="PATH", help="in the set: a file, or a folder with everything below it")
     parser.add_argument("--out", metavar="FILE", help="where to write the proof, in JSON (default: standard output)")
 
 
 def _check(parser: Parser) -> None:
-    parser.add_argument("proof", metavar="PROOF")
+    parser.add_argument("proof", metavar="PROOF", help="what prove wrote")
     parser.add_argument("--root", type=_digest, required=True, metavar="sha256:HEX", help="the signed root")
     parser.add_argument("--path", required=True, metavar="PATH", help="what in the set the proof must be about")
-    parser.add_argument("--data", metavar="PATH", help="where that file or folder is here")
-    parser.add_argument("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
+    parser.add_argument("--data", metavar="PATH", help="where that file or folder is here; always given for a folder")
+    add_progress(parser)
 
 
 def _digest(text: str) -> Digest:

@@ -1,9 +1,10 @@
-"""Where a manifest goes: whole into its place or not at all, and never into the folder that it describes."""
+"""Where a file goes: whole into its place or not at all, and a manifest never into the folder that it describes."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -13,6 +14,9 @@ from typing import BinaryIO, cast
 
 from lineward.domain.errors import LinewardError
 from lineward.domain.reasons import Reason
+
+_NEVER_SETTLED = {errno.EACCES, errno.EINVAL}
+"""A folder that may be written to but not read, and a file system that has nothing to settle."""
 
 
 @contextlib.contextmanager
@@ -57,9 +61,23 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             os.umask(mask)
             os.fchmod(file.fileno(), 0o666 & ~mask)
         made.replace(place)
+        settle(place.parent)
     except BaseException:
         made.unlink(missing_ok=True)
         raise
+
+
+def settle(folder: Path) -> None:
+    """Have the names in a folder on disk: a renamed file's own fsync(2) does not see to them."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in _NEVER_SETTLED:
+            raise
 
 
 def _special(target: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from lineward.adapters import sources
 from lineward.adapters.sources import Inputs
 from lineward.cli import exits, report
-from lineward.cli.terminal import FORMATS, Parser, show
+from lineward.cli.terminal import Parser, add_output, show
 from lineward.cli.verify import judge_all, read_rules, read_targets, rule_arguments
 from lineward.domain.policy import Authority, Policy
 
@@ -17,21 +17,21 @@ from lineward.domain.policy import Authority, Policy
 def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command: 0 all would be admitted, 1 one would be refused, 2 could not tell, 64 usage."""
     parser = Parser(
-        prog, description="Check ProvenancePolicies, and try them on evidence, with the webhook's own rules."
+        prog,
+        description="Check ProvenancePolicies, and try them on evidence, with the webhook's own rules.",
+        epilog="Exit codes: 0 done, or all would be admitted; 1 one would be refused; 2 could not tell; 64 usage.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    check = commands.add_parser("check", help="read policies and say what they ask for")
+    text = "read policies and say what they ask for"
+    check = commands.add_parser("check", help=text, description="Read policies and say what they ask for.")
     check.add_argument("policies", nargs="+", metavar="POLICY", help="file with ProvenancePolicies")
-    check.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    add_output(check)
     check.set_defaults(against=None)
-    test = commands.add_parser("test", help="judge DatasetVersions and bundles by a policy")
-    test.add_argument(
-        "policies",
-        nargs="+",
-        metavar="POLICY",
-        help="file with ProvenancePolicies, all to be met, and their TrustRoots",
-    )
-    against = "DatasetVersions, bundles or OMS signatures"
+    text = "judge DatasetVersions and bundles, without the data"
+    test = commands.add_parser("test", help=text, description="Judge DatasetVersions and bundles, without the data.")
+    policies = "file with ProvenancePolicies, all to be met, and their TrustRoots"
+    test.add_argument("policies", nargs="+", metavar="POLICY", help=policies)
+    against = "files with DatasetVersions, bundles or OMS signatures"
     test.add_argument("--against", nargs="+", required=True, metavar="FILE", help=against)
     rule_arguments(test)
     arguments = parser.parse_args(argv)

@@ -35,6 +35,30 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def add_output(to: argparse._ActionsContainer) -> None:
+    """The option that every command has for its result."""
+    to.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result (default: table)")
+
+
+def add_hashing(to: argparse._ActionsContainer) -> None:
+    """The options of every command that hashes."""
+    to.add_argument(
+        "--workers", type=workers_argument, metavar="N", help="hashing threads (default: what the CPU quota allows)"
+    )
+    add_progress(to)
+
+
+def add_progress(to: argparse._ActionsContainer) -> None:
+    """How long work shows that it goes on."""
+    shown = "how progress is shown on standard error (default: auto, which is a bar on a terminal and none elsewhere)"
+    to.add_argument("--progress", choices=PROGRESS, default="auto", help=shown)
+
+
+def add_context(to: argparse._ActionsContainer, only: str = "") -> None:
+    """Which cluster a command talks to; `only` says where it does."""
+    to.add_argument("--context", metavar="NAME", help=f"{only}kubeconfig context (default: the current one)")
+
+
 def clean(text: str) -> str:
     """Text for a terminal: what others wrote may hold control characters; bytes that are no text, streams escape."""
     return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else "?" for c in text)

@@ -15,14 +15,14 @@ from lineward.adapters.sources import Inputs
 from lineward.cli import oms, report
 from lineward.cli.report import Judge, Report
 from lineward.cli.terminal import (
-    FORMATS,
-    PROGRESS,
     Parser,
+    add_context,
+    add_hashing,
+    add_output,
     clean,
     end_progress,
     moment_argument,
     progress_to,
-    workers_argument,
 )
 from lineward.domain import explain, policy
 from lineward.domain.dataset import DatasetVersion
@@ -33,6 +33,9 @@ from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict
 
 _EPILOG = """\
+example:
+  lineward verify ./credit attested/german-credit-1.0.0.yaml --policy policy.yaml --trust-root root.yaml
+
 TARGET is any of: the folder with the data, a DatasetVersion file, a bundle, an OMS signature, or with --cluster
 dsv/NAME. With a folder its bytes are hashed and compared; without, only the evidence is judged.
 A signature counts only if you say whose: by --policy, --cluster, or --issuer with --subject.
@@ -95,26 +98,28 @@ def _parser(prog: str) -> Parser:
     add = parser.add_argument
     add("targets", nargs="+", metavar="TARGET", help="what to verify, see below")
     rule_arguments(parser)
-    add("--policy", action="append", default=[], metavar="FILE", help="ProvenancePolicy; all must be met")
-    add("--issuer", help="in place of a policy: who issued the signer's identity")
-    add("--subject", help="in place of a policy: the signer, exactly")
+    rules = "ProvenancePolicy; may be repeated, and all must be met"
+    add("--policy", action="append", default=[], metavar="FILE", help=rules)
+    add("--issuer", metavar="URL", help="in place of a policy: who issued the signer's identity")
+    add("--subject", metavar="IDENTITY", help="in place of a policy: the signer, exactly")
     add("--cluster", action="store_true", help="take policies, trust roots and recalls from the cluster")
-    add("--context", help="of the kubeconfig (default: the current one)")
-    add("--namespace", "-n", help="with --cluster: whose policies apply (default: the DatasetVersion's)")
+    add_context(parser, "with --cluster: ")
+    whose = "with --cluster: whose policies apply (default: the DatasetVersion's)"
+    add("-n", "--namespace", metavar="NAMESPACE", help=whose)
     add("--manifest", metavar="FILE", help="names what differs (default: NAME.lwm beside the DatasetVersion)")
-    add("--workers", type=workers_argument, metavar="N", help="hashing threads (default: what the CPU quota allows)")
-    add("--progress", choices=PROGRESS, default="auto", help="on stderr (default: bar on a terminal)")
+    add_hashing(parser)
     return parser
 
 
 def rule_arguments(parser: Parser) -> None:
     """Arguments that every command shares which judges evidence."""
     add = parser.add_argument
-    roots = "TrustRoot, trusted_root.json, or PEM key, which counts for this check only"
+    roots = "TrustRoot, trusted_root.json or PEM public key, which counts for this check only; may be repeated"
     add("--trust-root", action="append", default=[], metavar="FILE", help=roots)
-    add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall")
-    add("--at", type=moment_argument, default=datetime.now(UTC), metavar="TIME", help="judge as of then (default: now)")
-    add("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+    add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall that counts; may be repeated")
+    then = "judge as of this moment, such as 2026-01-31T12:00:00Z (default: now)"
+    add("--at", type=moment_argument, default=datetime.now(UTC), metavar="TIME", help=then)
+    add_output(parser)
 
 
 def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:

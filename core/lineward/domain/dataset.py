@@ -22,6 +22,10 @@ MAX_ATTESTATIONS = 16
 MAX_VOLUMES = 64
 DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """RFC 1123 subdomain, as Kubernetes asks of object names."""
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""RFC 1123 label, as Kubernetes asks of namespaces; those have at most 63 characters."""
+IMAGE = r"\S+@sha256:[0-9a-f]{64}"
+MAX_IMAGE = 1024
 WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.+]*[A-Za-z0-9])?"
 """Names and versions of data sets: what fits into a file name, a label and a URL."""
 MAX_WORD = 128
@@ -203,7 +207,7 @@ def _manifest(raw: Reader) -> ManifestRef:
 
 
 def _image(raw: Reader) -> str:
-    reference = raw.text("reference", cap=1024, pattern=r"\S+@sha256:[0-9a-f]{64}")
+    reference = raw.text("reference", cap=MAX_IMAGE, pattern=IMAGE)
     raw.done()
     return reference
 

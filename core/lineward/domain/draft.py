@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from lineward.domain import mistakes
 from lineward.domain import provenance as provenances
 from lineward.domain.dataset import DNS_NAME
 from lineward.domain.digest import Digest
-from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import Summary
+from lineward.domain.errors import InvalidInputError, MistakesError
+from lineward.domain.manifest import Parameters, Summary
+from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, MAX_STATEMENT, PAYLOAD_TYPE, Statement, build, parse
 
@@ -34,6 +37,10 @@ EXPECTED = (
 _DESCRIBES = frozenset(
     {"dataset", "sources", "collection", "transformations", "use", "quality", "extensions", "critical"}
 )
+_FILLED_IN = frozenset({"integrity", "producer", "createdAt"})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+UNHASHED = Summary(Digest(bytes(32)), Digest(bytes(32)), 0, 0, 0, Parameters())
+"""Stands for what hashing will find, where the rest is checked before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +70,47 @@ def object_name(dataset: str, version: str) -> str:
     return name
 
 
-def described(given: Mapping[str, Any], names: Names, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge a provenance file with flags (which win, lists are added to) into the describing part of a predicate.
+def described(
+    given: Mapping[str, Any], names: Names, flags: Mapping[str, Any], previous: Mapping[str, Any] = _NOTHING
+) -> dict[str, Any]:
+    """Merge what an earlier version says, a file and flags into the describing part of a predicate.
 
-    Raises InvalidInputError(ProvenanceInvalid) where the file names another data set or version, or other members.
+    Later ones win, lists are added to. Raises MistakesError(ProvenanceInvalid) with everything that is wrong with the
+    file, or InvalidInputError where the earlier version is of another data set, or is this one.
     """
-    unknown = sorted(str(member) for member in given.keys() - _DESCRIBES)
-    if unknown:
-        raise InvalidInputError(
-            Reason.PROVENANCE_INVALID, f"the provenance has unknown members: {', '.join(unknown)}"[:300]
-        )
-    said = merged({member: value for member, value in given.items() if value is not None}, flags)
-    dataset = said.get("dataset", {})
-    if not isinstance(dataset, Mapping):
-        raise InvalidInputError(Reason.PROVENANCE_INVALID, "dataset must be an object")
-    for member, asked in (("name", names.dataset), ("version", names.version)):
-        if dataset.get(member, asked) != asked:
-            problem = f"the provenance is of {member} {dataset[member]!r}, but {asked!r} is being attested"
-            raise InvalidInputError(Reason.PROVENANCE_INVALID, problem[:300])
+    said = {member: value for member, value in given.items() if value is not None}
+    if wrong := [*_of_another(said, names), *_wrong_alone(said, names)]:
+        raise MistakesError(Reason.PROVENANCE_INVALID, wrong)
+    made = merged(merged(previous, said), flags)
+    dataset = made.get("dataset", {})
+    if dataset.get("name", names.dataset) != names.dataset:
+        problem = f"the earlier version is of {dataset['name']!r}, but {names.dataset!r} is being attested"
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, problem[:300])
     if dataset.get("previousVersion") == names.version:
-        raise InvalidInputError(
-            Reason.PROVENANCE_INVALID, f"version {names.version} cannot be its own previous one"[:300]
-        )
-    return {**said, "dataset": {**dataset, "name": names.dataset, "version": names.version}}
+        problem = f"version {names.version} cannot be its own previous one"
+        raise InvalidInputError(Reason.PROVENANCE_INVALID, problem[:300])
+    return {**made, "dataset": {**dataset, "name": names.dataset, "version": names.version}}
+
+
+def _of_another(said: Mapping[str, Any], names: Names) -> list[str]:
+    """Where the file is about another data set or version, or says what `attest` fills in."""
+    wrong = [f"{member}: is filled in by attest, so leave it out" for member in said if member in _FILLED_IN]
+    for member, asked in (("name", names.dataset), ("version", names.version)):
+        there = _at(said, f"dataset.{member}")
+        if there not in (None, asked):
+            number = "" if isinstance(there, str) else " (no text: put it in quotes)"
+            wrong.append(f"dataset.{member}: is {there!r:.80}{number}, but {asked!r} is being attested")
+    return wrong
+
+
+def _wrong_alone(said: Mapping[str, Any], names: Names) -> list[str]:
+    """Mistakes of the file by itself, so that their paths are the file's own."""
+    dataset = said.get("dataset", {})
+    if isinstance(dataset, Mapping):
+        dataset = {**dataset, "name": names.dataset, "version": names.version}
+    own = {member: value for member, value in said.items() if member not in _FILLED_IN}
+    filled_in = {"integrity": integrity(UNHASHED), "createdAt": "1970-01-01T00:00:00Z"}
+    return mistakes.found({**own, "dataset": dataset, **filled_in})
 
 
 def inherited(previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,12 +141,12 @@ def predicate(
     return made
 
 
-def check(made: Mapping[str, Any]) -> None:
-    """Refuse a predicate that `provenance.parse` would, with the reason that fits its author."""
+def check(made: Mapping[str, Any]) -> Provenance:
+    """Read a predicate as verifiers will. Raises MistakesError(ProvenanceInvalid) with all that they would refuse."""
     try:
-        provenances.parse(made)
+        return provenances.parse(made)
     except InvalidInputError as error:
-        raise InvalidInputError(Reason.PROVENANCE_INVALID, error.message) from error
+        raise MistakesError(Reason.PROVENANCE_INVALID, mistakes.found(made) or [error.message]) from error
 
 
 def statement(made: Mapping[str, Any], names: Names, manifest: Digest) -> bytes:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lineward.domain.reasons import Reason
+
+MAX_MISTAKES = 20
+"""How many mistakes of one input are named; who has more than a screen of them reads the format first."""
+MAX_MISTAKE = 300
+"""Characters of one of them."""
 
 
 class LinewardError(Exception):
@@ -23,3 +30,13 @@ class InvalidInputError(LinewardError):
 
 class RefusedError(LinewardError):
     """Well-formed input that must not be accepted."""
+
+
+class MistakesError(InvalidInputError):
+    """Input with all that is wrong with it; `mistakes` has a line for each, and one for those that are too many."""
+
+    def __init__(self, reason: Reason, mistakes: Sequence[str]) -> None:
+        shown = [mistake[:MAX_MISTAKE] for mistake in mistakes[:MAX_MISTAKES]]
+        more = len(mistakes) - len(shown)
+        self.mistakes = (*shown, f"and {more} more") if more else tuple(shown)
+        super().__init__(reason, "; ".join(self.mistakes))

@@ -7,7 +7,7 @@ statement is an error and never a rule that silently does not apply.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
@@ -29,6 +29,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters, and halves of surrogate pairs, which no UTF-8 can hold (RFC 8259 section 8.2)."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Made = TypeVar("_Made")
+_Other = TypeVar("_Other")
 
 
 class Reader:
@@ -51,8 +53,11 @@ class Reader:
 
     def fail(self, problem: str, name: str = "") -> NoReturn:
         """Refuse the object, or the field `name` of it."""
-        where = ".".join(part for part in (self.path, name) if part)
-        raise InvalidInputError(self.reason, f"{where} {problem}")
+        raise InvalidInputError(self.reason, f"{self.at(name)} {problem}")
+
+    def at(self, name: str) -> str:
+        """Path of a field, or of the object itself."""
+        return ".".join(part for part in (self.path, name) if part)
 
     def has(self, name: str) -> bool:
         """Tell whether the field is there and not null."""
@@ -151,12 +156,23 @@ class Reader:
 
     def object(self, name: str) -> Reader:
         """A nested object; refused where missing."""
-        return Reader(self.value(name), name, self.reason, self)
+        return type(self)(self.value(name), name, self.reason, self)
 
     def objects(self, name: str, *, cap: int = MAX_ITEMS) -> tuple[Reader, ...]:
         """A list of objects; empty where the field is missing."""
         items = self._list(name, cap)
-        return tuple([Reader(item, f"{name}[{i}]", self.reason, self) for i, item in enumerate(items)]) if items else ()
+        make = type(self)
+        return tuple([make(item, f"{name}[{i}]", self.reason, self) for i, item in enumerate(items)]) if items else ()
+
+    def nested(self, name: str, parse: Callable[[Reader], _Made], instead: _Other) -> _Made | _Other:
+        """What `parse` makes of a nested object; `instead` where the field is missing."""
+        self._seen.add(name)
+        value = self.raw.get(name)
+        return instead if value is None else parse(type(self)(value, name, self.reason, self))
+
+    def each(self, name: str, parse: Callable[[Reader], _Made], *, cap: int = MAX_ITEMS) -> tuple[_Made, ...]:
+        """What `parse` makes of each object of a list; empty where the field is missing."""
+        return tuple([parse(item) for item in self.objects(name, cap=cap)])
 
     def pairs(self, name: str, *, cap: int = MAX_ITEMS) -> dict[str, str]:
         """An object of texts, such as labels; values may be empty. Empty where the field is missing."""

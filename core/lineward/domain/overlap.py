@@ -78,6 +78,16 @@ class Stays:
                 _keep(index, key, one, gone=gone)
         return tuple(found)
 
+    def uids(self) -> set[str]:
+        """Uids of the pods that are known."""
+        return {uid for index in (self._readers, self._writers) for stays in index.values() for uid in stays}
+
+    def forget(self, uid: str) -> None:
+        """Forget a pod that is gone, though nobody saw how it ended."""
+        for index in (self._readers, self._writers):
+            for key in [key for key, stays in index.items() if uid in stays]:
+                _remove(index, key, uid)
+
 
 def stay(pod: Mapping[str, Any]) -> Stay:
     """Read a pod as the API server sends it."""
@@ -169,10 +179,14 @@ def _parts(path: str) -> list[str]:
 
 
 def _keep(index: defaultdict[_Key, dict[str, Stay]], key: _Key, one: Stay, *, gone: bool) -> None:
-    if not gone:
+    if gone:
+        _remove(index, key, one.uid)
+    else:
         index[key][one.uid] = one
-        return
-    index[key].pop(one.uid, None)
+
+
+def _remove(index: defaultdict[_Key, dict[str, Stay]], key: _Key, uid: str) -> None:
+    index[key].pop(uid, None)
     if not index[key]:
         del index[key]
 

@@ -30,12 +30,12 @@ def pin(raw: Reader, system: str) -> Pin:
     Raises InvalidInputError with the reader's reason.
     """
     kind = raw.one_of(*KINDS)
-    if system and kind != system:
-        raw.fail(f"is for {kind}, but the source's system is {system}")
     inner = raw.object(kind)
     state = KINDS[kind](inner)
     inner.done()
     raw.done()
+    if system and kind != system:
+        raw.fail(f"is for {kind}, but the source's system is {system}")
     return Pin(kind, state)
 
 

@@ -31,7 +31,10 @@ MAX_MESSAGE = 300
 """Characters of one message for people (DESIGN section 7)."""
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?")
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+"""An RFC 1123 subdomain, as workloads have: a TrainingRun and Events are named after them."""
+_API_VERSION = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Group and version; the API server takes any text with at most one slash, and this becomes part of a URL."""
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """UIDs are UUIDs in every API server, RFC 9562 in lower case; they become run ids of OpenLineage, which must be."""
 
@@ -136,9 +139,24 @@ def genuine(pod: Json, image: str, other_env: Sequence[str] = ()) -> bool:
     )
 
 
-def plausible(kind: str, name: str, uid: str) -> bool:
-    """Whether an owner reference can be of a real object; the API server takes any text, and tenants write it."""
-    return bool(_KIND.fullmatch(kind) and _NAME.fullmatch(name) and _UID.fullmatch(uid))
+def plausible(owner: Owner) -> bool:
+    """Whether an owner can be a real object; the API server takes any text in a reference, and tenants write it."""
+    served = not owner.api_version or _API_VERSION.fullmatch(owner.api_version)
+    named = _KIND.fullmatch(owner.kind) and _NAME.fullmatch(owner.name)
+    return bool(served and named and _UID.fullmatch(owner.uid))
+
+
+def vanished(record: PodRecord) -> PodRecord:
+    """What is left to say of a pod that was deleted while nobody watched: when it ended, nobody knows.
+
+    A time of ours in its place would be another after a crash, and make a second entry of what was recorded.
+    """
+    if record.ended:
+        return record
+    ended = replace(record, phase="Failed", finished_at="")
+    if record.verdict is not None:
+        return ended
+    return replace(ended, verdict=Verdict.UNKNOWN, message="the pod was deleted while nobody watched")
 
 
 def finished(pod: Json) -> str:
@@ -150,11 +168,12 @@ def finished(pod: Json) -> str:
 
 
 def _owner(meta: Json, plan: Plan) -> Owner:
-    if not plausible(plan.owner_kind, plan.owner_name, plan.owner_uid):
-        return Owner("Pod", str(meta.get("name", "")), str(meta.get("uid", "")), "v1")
+    """The owner in the plan. Its API version is not there: one that no server can have counts as edited away."""
     named: Json = next((ref for ref in meta.get("ownerReferences") or () if ref.get("uid") == plan.owner_uid), {})
-    version = str(named.get("apiVersion") or BUILT_IN.get(plan.owner_kind, ""))
-    return Owner(plan.owner_kind, plan.owner_name, plan.owner_uid, version)
+    written = str(named.get("apiVersion") or "")
+    version = written if _API_VERSION.fullmatch(written) else BUILT_IN.get(plan.owner_kind, "")
+    owner = Owner(plan.owner_kind, plan.owner_name, plan.owner_uid, version)
+    return owner if plausible(owner) else Owner("Pod", str(meta.get("name", "")), str(meta.get("uid", "")), "v1")
 
 
 def _record(pod: Json, plan: Plan, verify: Json, phase: str) -> PodRecord:

@@ -141,12 +141,19 @@ class Provenance:
     quality: Quality = Quality()
 
 
+_NO_USE, _NO_QUALITY = Use(), Quality()
+
+
 def parse(predicate: Mapping[str, Any]) -> Provenance:
     """Parse a predicate.
 
     Raises InvalidInputError(EvidenceInvalid) where it is malformed, unknown members and critical extensions included.
     """
-    raw = Reader(predicate, "predicate", Reason.EVIDENCE_INVALID)
+    return read(Reader(predicate, "predicate", Reason.EVIDENCE_INVALID))
+
+
+def read(raw: Reader) -> Provenance:
+    """Read a predicate with a reader of one's own. Raises InvalidInputError with the reader's reason."""
     dataset = raw.object("dataset")
     parsed = Provenance(
         name=dataset.text("name", cap=MAX_WORD, pattern=WORD),
@@ -157,18 +164,18 @@ def parse(predicate: Mapping[str, Any]) -> Provenance:
         issuer=dataset.text("issuer", ""),
         owners=dataset.texts("owners"),
         integrity=integrity(raw.object("integrity")),
-        sources=tuple(_source(item) for item in raw.objects("sources", cap=MAX_SOURCES)),
-        collection_method=_collection(raw.object("collection")) if raw.has("collection") else "",
-        transformations=tuple(_step(item) for item in raw.objects("transformations", cap=MAX_TRANSFORMATIONS)),
-        use=_use(raw.object("use")) if raw.has("use") else Use(),
-        quality=_quality(raw.object("quality")) if raw.has("quality") else Quality(),
+        sources=raw.each("sources", _source, cap=MAX_SOURCES),
+        collection_method=raw.nested("collection", _collection, ""),
+        transformations=raw.each("transformations", _step, cap=MAX_TRANSFORMATIONS),
+        use=raw.nested("use", _use, _NO_USE),
+        quality=raw.nested("quality", _quality, _NO_QUALITY),
         created_at=_created(raw),
     )
+    dataset.done()
     if parsed.integrity.manifest is None:
         raw.fail("is missing", "integrity.manifest")
-    _producer(raw)
+    raw.nested("producer", _producer, None)
     _extensions(raw)
-    dataset.done()
     raw.done()
     return parsed
 
@@ -186,11 +193,11 @@ def _source(raw: Reader) -> Source:
     read = Source(
         uri=raw.text("uri"),
         system=system,
-        pin=pin(raw.object("pin"), system) if raw.has("pin") else None,
+        pin=raw.nested("pin", lambda inner: pin(inner, system), None),
         digest=str(raw.digest("digest")) if raw.has("digest") else "",
         organization=origin.text("organization", "") if origin else "",
         geography=origin.text("geography", "") if origin else "",
-        consent=_consent(raw.object("consent")) if raw.has("consent") else None,
+        consent=raw.nested("consent", _consent, None),
     )
     if origin:
         origin.done()
@@ -215,13 +222,15 @@ def _consent(raw: Reader) -> Consent:
 def _collection(raw: Reader) -> str:
     method = raw.text("method")
     raw.text("format", "")
-    if raw.has("period"):
-        period = raw.object("period")
-        period.moment("start")
-        period.moment("end")
-        period.done()
+    raw.nested("period", _period, None)
     raw.done()
     return method
+
+
+def _period(raw: Reader) -> None:
+    raw.moment("start")
+    raw.moment("end")
+    raw.done()
 
 
 def _step(raw: Reader) -> Transformation:
@@ -266,7 +275,7 @@ def _use(raw: Reader) -> Use:
 
 def _quality(raw: Reader) -> Quality:
     read = Quality(
-        checks=tuple(_check(item) for item in raw.objects("checks")),
+        checks=raw.each("checks", _check),
         labelling=raw.text("labelling", ""),
         cleaning=raw.text("cleaning", ""),
         assumptions=raw.text("assumptions", ""),
@@ -279,22 +288,18 @@ def _quality(raw: Reader) -> Quality:
 
 
 def _check(raw: Reader) -> Check:
-    passed = raw.flag("passed")
+    name, passed, detail = raw.text("name", cap=512), raw.flag("passed"), raw.text("detail", "")
+    raw.done()
     if passed is None:
         raw.fail("is missing", "passed")
-    read = Check(raw.text("name", cap=512), passed, raw.text("detail", ""))
-    raw.done()
-    return read
+    return Check(name, passed, detail)
 
 
 def _producer(raw: Reader) -> None:
-    if not raw.has("producer"):
-        return
-    producer = raw.object("producer")
-    producer.text("tool", cap=128)
-    producer.text("version", "", cap=128)
-    producer.pairs("environment", cap=64)
-    producer.done()
+    raw.text("tool", cap=128)
+    raw.text("version", "", cap=128)
+    raw.pairs("environment", cap=64)
+    raw.done()
 
 
 def _extensions(raw: Reader) -> None:

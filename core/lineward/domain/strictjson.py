@@ -54,7 +54,7 @@ _CONTAINERS = (dict, list)
 def _deeper_than(value: object, depth: int) -> bool:
     """Tell whether decoded JSON nests deeper; the types are exact, since it was this module that decoded it."""
     level: list[Any] = [value] if type(value) in _CONTAINERS else []
-    while level and depth >= 0:
+    while level and depth > 0:
         level = [
             child
             for node in level

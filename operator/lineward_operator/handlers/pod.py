@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import timedelta
 
 from lineward.domain import podstatus, runs
 from lineward.domain.errors import LinewardError
 from lineward.domain.podstatus import Owner
 from lineward.domain.policy import Policy
 from lineward_operator.handlers.provenancepolicy import concerns
-from lineward_operator.kubeio import PODS, TRAINING_RUNS, Json
+from lineward_operator.kubeio import PODS, TRAINING_RUNS, Json, KubeError
 from lineward_operator.world import Key, Tracked, World
 
 SETTLE = 0.2
 """Seconds in which the pods of one run are taken together."""
 SETTLE_LARGE = 2.0
 LARGE = 50
+PATIENCE = timedelta(minutes=2)
+"""How long an owner that gives no answer is asked for its own owner; a restarted API server is back by then."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +36,15 @@ def seen(world: World, obj: Json, *, gone: bool) -> None:
             del writers[found.volume]
 
 
+def missed(world: World, uid: str) -> None:
+    """Note that a pod is gone although no watch said so."""
+    world.stays.forget(uid)
+    if pod := world.pods.get(uid):
+        pod.observed = replace(pod.observed, record=podstatus.vanished(pod.observed.record))
+        pod.gone = True
+        world.queue.add(Key(PODS.plural, pod.observed.namespace, uid))
+
+
 def _track(world: World, obj: Json, *, gone: bool) -> None:
     try:
         observed = podstatus.observe(obj, gone=gone)
@@ -40,16 +53,13 @@ def _track(world: World, obj: Json, *, gone: bool) -> None:
         return
     if observed is None:
         return
-    meta, settings = obj["metadata"], world.settings
-    known = world.pods.get(meta["uid"])
-    if known is None:
-        world.unplaced.setdefault(observed.namespace, set()).add(meta["uid"])
-    world.pods[meta["uid"]] = Tracked(
-        observed=observed,
-        genuine=podstatus.genuine(obj, settings.sidecar_image, settings.allowed_injected_env),
-        gone=gone,
-        workload=known.workload if known else None,
-    )
+    uid, settings = obj["metadata"]["uid"], world.settings
+    genuine = podstatus.genuine(obj, settings.sidecar_image, settings.allowed_injected_env)
+    if known := world.pods.get(uid):
+        known.observed, known.genuine, known.gone = observed, genuine, gone
+    else:
+        world.unplaced.setdefault(observed.namespace, set()).add(uid)
+        world.pods[uid] = Tracked(observed, genuine, gone)
 
 
 async def reconcile(world: World, namespace: str, uid: str) -> float | None:
@@ -59,6 +69,7 @@ async def reconcile(world: World, namespace: str, uid: str) -> float | None:
         return None
     if pod.workload is None:
         pod.workload = _recorded(world, namespace, uid) or await _workload(world, pod)
+    pod.failing = None
     world.unplaced.get(namespace, set()).discard(uid)
     if pod.workload is None:
         if pod.gone:
@@ -97,7 +108,18 @@ async def _workload(world: World, pod: Tracked) -> Owner | None:
     policies = (policy for policy in world.policies.values() if isinstance(policy, Policy))
     if not any(concerns(policy, observed.namespace, labels) for policy in policies):
         return None
-    return await world.owners.top(observed.namespace, observed.owner)
+    return await _top(world, pod)
+
+
+async def _top(world: World, pod: Tracked) -> Owner:
+    """The pod's topmost owner; after a while, of those that answer: a record of its own is better than none."""
+    observed = pod.observed
+    patient = pod.failing is None or world.now() - pod.failing < PATIENCE
+    try:
+        return await world.owners.top(observed.namespace, observed.owner, patient=patient)
+    except KubeError:
+        pod.failing = pod.failing or world.now()
+        raise
 
 
 def _name(obj: Json) -> tuple[str, str]:

@@ -34,6 +34,9 @@ class FakeApi:
         self.writes: list[tuple[str, str]] = []
         self.requests: list[tuple[str, str]] = []
         self.fault: Callable[[str, str], int | None] = lambda _method, _path: None
+        self.problem = "fault"
+        self.texts: dict[str, str] = {}
+        """Answers in plain text, by path."""
         self.on_delete: Callable[[str], None] = lambda _path: None
         self._version = 100
 
@@ -68,7 +71,7 @@ class FakeApi:
         path, method = request.path, request.method
         self.requests.append((method, path))
         if status := self.fault(method, path):
-            return _problem(status, "fault")
+            return _problem(status, self.problem)
         body = await request.json() if request.can_read_body else {}
         if method == "GET":
             return self._get(path, request.query.get("labelSelector", ""))
@@ -79,6 +82,8 @@ class FakeApi:
         return self._update(method, path, body, request.content_type)
 
     def _get(self, path: str, selector: str) -> web.Response:
+        if path in self.texts:
+            return web.Response(text=self.texts[path])
         if path in KINDS:
             listed = [{"name": name, "kind": kind, "namespaced": spaced} for name, kind, spaced in KINDS[path]]
             return web.json_response({"resources": listed})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from tests.shell.operator.fakeapi import FakeApi
 from lineward.domain.errors import RefusedError
 from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.reasons import Reason
-from lineward_operator import watch
+from lineward_operator import sweep, watch
 from lineward_operator.kubeio import PODS, Resource
 from lineward_operator.world import World
 
@@ -34,6 +34,7 @@ class FakeLedger:
         self.tokens: set[str] = set()
         self.down = False
         self.reject = ""
+        self.on_post: Callable[[], None] = lambda: None
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -41,6 +42,7 @@ class FakeLedger:
         return app
 
     async def _take(self, request: web.Request) -> web.Response:
+        self.on_post()
         if self.down:
             return web.Response(status=503)
         body = await request.json()
@@ -82,6 +84,11 @@ class Cluster:
     verifier: FakeVerifier
     world: World
     _again: Callable[[], World]
+
+    def wait(self, time: timedelta) -> None:
+        """Put the operator's clock forward."""
+        now = self.world.now() + time
+        self.world.now = lambda: now
 
     def restart(self) -> None:
         self.world = self._again()
@@ -133,15 +140,24 @@ class Cluster:
         stored: Json = self.api.objects.get(path, obj)
         return stored
 
+    async def sweep(self, *resources: Resource) -> None:
+        """List these kinds once more, until what is missing was missing twice."""
+        for resource in resources:
+            sweep.soon(self.world, resource)
+        await self.settle()
+
     async def prime(self) -> None:
         await watch.prime(self.world)
         await self.settle()
 
+    def runs(self) -> dict[str, Json]:
+        """TrainingRuns by name."""
+        return {path.rsplit("/", 1)[1]: obj for path, obj in self.api.objects.items() if path.startswith(RUNS)}
+
     def run(self) -> Json:
         """The only TrainingRun."""
-        found = [obj for path, obj in self.api.objects.items() if path.startswith(RUNS)]
-        assert len(found) == 1
-        return found[0]
+        (found,) = self.runs().values()
+        return found
 
     def condition(self, kind: str, obj: Json | None = None) -> Json:
         found = (obj or self.run())["status"]["conditions"]

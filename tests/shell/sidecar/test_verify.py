@@ -277,6 +277,15 @@ def test_unreadable_lost_and_found_is_as_good_as_empty(pod: Pod) -> None:
     assert pod.verify()[0] == 0
 
 
+def test_lost_and_found_that_can_be_searched_hides_nothing(pod: Pod) -> None:
+    """Who knows a name in a directory of mode 0711 can open it."""
+    output(pod, "lost+found")
+    (pod.folder / "out" / "lost+found" / "model.bin").touch()
+    (pod.folder / "out" / "lost+found").chmod(0o111)
+    code, verdict = pod.verify()
+    assert (code, verdict.reason) == (86, Reason.OUTPUT_NOT_EMPTY)
+
+
 @pytest.mark.parametrize("names", [["model.bin"], [".hidden"], ["lost+found/inside"], ["lost+found", "x"]])
 def test_output_that_holds_anything_is_refused(pod: Pod, names: list[str]) -> None:
     output(pod, *names)

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
-from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, Log, PrivateSigstore, b64, dumps
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.private_sigstore.authorities import Fulcio
+from tests.private_sigstore.entries import b64
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, Log, PrivateSigstore, dumps
 from tests.unit.evidence.test_key_bundles import KEY, STATEMENT, VAULT, pem
 
 from lineward.adapters.sigstore import SigstoreVerifier
@@ -68,6 +69,55 @@ def test_an_entry_counts_only_for_the_log_it_names(verifier: SigstoreVerifier, *
     assert refusal(verifier, bundle, root(said, VAULT)).reason is Reason.EVIDENCE_INVALID
 
 
+class Claimant(Fulcio):
+    """An authority whose CT log signs with a key and under an id that one chooses."""
+
+    def __init__(self, real: Fulcio, key: ec.EllipticCurvePrivateKey, claimed: bytes) -> None:
+        self.root, self.ct_key, self._claimed = real.root, key, claimed
+
+    @property
+    def ct_id(self) -> bytes:
+        return self._claimed
+
+
+def test_a_certificates_timestamp_counts_only_for_the_log_it_names(verifier: SigstoreVerifier) -> None:
+    """The library tries the keys of all CT logs where an id is not the digest of its key."""
+    private, other = PrivateSigstore(), PrivateSigstore()
+    real, live, leaked = private.fulcio, other.fulcio.ct_key, private.fulcio.ct_key
+    said = private.trusted_root()
+    said["ctlogs"] += other.trusted_root()["ctlogs"]
+    claimed = hashlib.sha256(b"an id of its own").digest()
+    said["ctlogs"][1]["logId"]["keyId"] = b64(claimed)
+    private.fulcio = Claimant(real, live, claimed)
+    assert verifier.verify(dumps(private.sign(STATEMENT)), root(said))
+    private.fulcio = Claimant(real, leaked, claimed)
+    assert "SCT" in refusal(verifier, private.sign(STATEMENT), root(said)).message
+
+
+def test_a_certificates_timestamp_is_judged_by_its_own_time(
+    verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    trust_root = root(private.trusted_root(ct=(SIGNED_AT, END)))
+    assert verifier.verify(dumps(private.sign(STATEMENT, faults=Faults(sct_at=SIGNED_AT))), trust_root)
+    early = private.sign(STATEMENT, faults=Faults(sct_at=SIGNED_AT - SECOND))
+    refused = refusal(verifier, early, trust_root)
+    assert refused.reason is Reason.OUTSIDE_VALIDITY
+    assert "certificate transparency log" in refused.message
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_earliest_time_counts_for_keys_too(
+    verifier: SigstoreVerifier, private: PrivateSigstore, *, first: bool
+) -> None:
+    """Else an old signature, stamped anew, would be younger than any maximal age."""
+    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT)
+    stamps = bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+    signature = b64decode(bundle["dsseEnvelope"]["signatures"][0]["sig"])
+    anew = private.tsa.stamp(signature, SIGNED_AT + timedelta(days=900))
+    stamps.insert(0 if first else 1, {"signedTimestamp": b64(anew)})
+    assert verifier.verify(dumps(bundle), root(private.trusted_root(), ENDLESS)).signed_at == STAMPED_AT
+
+
 @pytest.mark.parametrize("kind", ["tlogs", "ctlogs"])
 def test_two_logs_of_one_id_are_none(kind: str, verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
     said = private.trusted_root()
@@ -103,36 +153,6 @@ def test_a_time_without_the_logs_promise_is_none_for_keys(verifier: SigstoreVeri
     assert refusal(verifier, bundle, root(private.trusted_root(), ENDLESS)).reason is Reason.OUTSIDE_VALIDITY
 
 
-def as_intoto(bundle: dict[str, Any], log: Log) -> dict[str, Any]:
-    """Log the bundle's envelope as intoto 0.0.2 instead."""
-    certificate = load_der_x509_certificate(b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"]))
-    envelope = bundle["dsseEnvelope"]
-    signed = {
-        "publicKey": b64(certificate.public_bytes(Encoding.PEM)),
-        "sig": b64(envelope["signatures"][0]["sig"].encode()),
-    }
-    content = {
-        "envelope": {"payloadType": envelope["payloadType"], "signatures": [signed]},
-        "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(b64decode(envelope["payload"])).hexdigest()},
-    }
-    body = {"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": content}}
-    logged = {**log.add(dumps(body), Faults()), "kindVersion": {"kind": "intoto", "version": "0.0.2"}}
-    bundle["verificationMaterial"]["tlogEntries"] = [logged]
-    return bundle
-
-
-def test_a_time_without_the_logs_promise_is_none_for_intoto_entries(
-    verifier: SigstoreVerifier, private: PrivateSigstore
-) -> None:
-    bundle = as_intoto(private.sign(STATEMENT), private.log)
-    trust_root = root(private.trusted_root())
-    assert verifier.verify(dumps(bundle), trust_root).signed_at == STAMPED_AT
-    entry(bundle)["integratedTime"] = str(int(SIGNED_AT.timestamp()))
-    assert verifier.verify(dumps(bundle), trust_root).signed_at == STAMPED_AT
-    del bundle["verificationMaterial"]["timestampVerificationData"]
-    assert refusal(verifier, bundle, trust_root).reason is Reason.EVIDENCE_INVALID
-
-
 @pytest.mark.parametrize("scts", [0, 2])
 def test_a_certificate_has_exactly_one_timestamp_of_a_ct_log(
     scts: int, verifier: SigstoreVerifier, private: PrivateSigstore, trust_root: TrustRoot
@@ -146,3 +166,13 @@ def test_keys_that_differ_in_case_only_are_one_key_twice(text: str) -> None:
     """Readers that ignore case (Go's encoding/json) would take the other one."""
     with pytest.raises(InvalidInputError, match="duplicate key"):
         strictjson.parse(text, cap=100, what="it")
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_json_nests_as_deep_as_it_is_said_to(opening: str) -> None:
+    def nested(depth: int) -> str:
+        return opening * (depth - 1) + "[]" + ("]" if opening == "[" else "}") * (depth - 1)
+
+    strictjson.parse(nested(32), cap=1000, what="it")
+    with pytest.raises(InvalidInputError, match="it nests deeper than 32"):
+        strictjson.parse(nested(33), cap=1000, what="it")

@@ -12,7 +12,8 @@ import pytest
 from cryptography import x509
 from tests.private_sigstore import der
 from tests.private_sigstore.authorities import Identity
-from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, PrivateSigstore, b64, dumps
+from tests.private_sigstore.entries import b64
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, PrivateSigstore, dumps
 from tests.unit.evidence.samples import MANIFEST, PREDICATE
 
 from lineward.adapters.sigstore import SigstoreVerifier

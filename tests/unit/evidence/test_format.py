@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.unit.evidence.samples import PREDICATE, changed
 
 from lineward.adapters import documents
-from lineward.domain import draft, provenance, statement
+from lineward.domain import draft, mistakes, provenance, statement
 from lineward.domain.draft import Names
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.pins import KINDS
@@ -83,6 +83,7 @@ def test_schema_and_parser_refuse_the_same(path: str, value: object) -> None:
     assert not VALIDATOR.is_valid(wrong)
     with pytest.raises(InvalidInputError):
         provenance.parse(wrong)
+    assert mistakes.found(wrong)
 
 
 def test_the_schema_takes_what_the_other_tests_sign() -> None:
