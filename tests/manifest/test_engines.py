@@ -27,6 +27,16 @@ def test_the_compiled_engine_was_built() -> None:
     assert native.engine is not fallback
 
 
+@pytest.mark.parametrize(
+    ("name", "wish", "own"), [("scalar", "", False), ("scalar", "scalar", True), ("sha-ni", "", True)]
+)
+def test_large_files_have_the_faster_of_two(monkeypatch: pytest.MonkeyPatch, name: str, wish: str, own: bool) -> None:  # noqa: FBT001
+    chosen = ModuleType("chosen")
+    chosen.NAME, chosen.hash_spans = name, len  # type: ignore[attr-defined]
+    monkeypatch.setenv("LINEWARD_ENGINE", wish)
+    assert native._spans(chosen) is (len if own else fallback.hash_spans)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for size in SIZES:
