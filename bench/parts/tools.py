@@ -76,7 +76,7 @@ PEERS: dict[str, tuple[dict[str, Command], str]] = {
 
 
 def build_floor(folder: Path) -> str:
-    names = ("files", "listing", "sha256", "sha256_x86", "sha256_arm")
+    names = ("listing", "sha256", "sha256_x86", "sha256_arm")
     sources = [ROOT / "bench/floor.c", *(NATIVE / f"{name}.c" for name in names)]
     return build(folder / "floor", *sources, flags=["-fno-tree-pre"])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.unprivileged import powerless
 
 from lineward.cli.attest_output import Outputs
 from lineward.cli.output import replacing
@@ -220,10 +221,11 @@ def test_what_came_meanwhile_is_not_replaced(tmp_path: Path, data: Path) -> None
     assert contents(out) == {"v.yaml": b"theirs"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, data: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(LinewardError, match="cannot be written"), Outputs(tmp_path / "out", "v", data, force=False):
+@pytest.mark.parametrize("mode", [0o555, 0])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, data: Path, mode: int) -> None:
+    (tmp_path / "kept").mkdir(mode)
+    refused = pytest.raises(LinewardError, match="cannot be written")
+    with powerless(tmp_path / "kept"), refused, Outputs(Path("out"), "v", data, force=False):
         pass
 
 

@@ -4,11 +4,11 @@ import io
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unprivileged import powerless
 
 from lineward.adapters import files_tree
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
@@ -210,20 +210,6 @@ def test_lost_and_found_is_ignored_while_it_is_empty(data: Path) -> None:
     assert [str(c) for c in check(data, summary, manifest).changes] == ["added lost+found/#123"]
     (data / "train" / "lost+found").mkdir()
     assert check(data, summary, manifest).reason is Reason.EMPTY_DIRECTORY
-
-
-@contextmanager
-def powerless(folder: Path) -> Iterator[None]:
-    """Inside the folder, as somebody for whom modes count even where the tests run as root."""
-    before = Path.cwd()
-    os.chdir(folder)
-    if os.getuid() == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(os.getuid())
-        os.chdir(before)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(0, Outcome.EQUAL), (0o111, Outcome.UNKNOWN), (0o444, Outcome.UNKNOWN)])

@@ -38,7 +38,7 @@ class Outputs:
         """Raise InvalidInputError(RequestInvalid) where the files would lie inside the data they describe."""
         require_outside(folder, data)
         self._folder, self._stem, self._force = folder, stem, force
-        self._appears = not folder.exists()
+        self._appears = False
         self._used = contextlib.ExitStack()
         self._aside: Path | None = None
         self._left: set[Path] = set()
@@ -46,9 +46,11 @@ class Outputs:
 
     def __enter__(self) -> Self:
         """Raise LinewardError(Unwritable) where nothing can be written."""
-        beside, prefix = self._folder.parent if self._appears else self._folder, f".{self._stem}@"
-        self._left = {left for place in (self._folder, self._folder.parent) for left in place.glob(f"{prefix}*")}
+        prefix = f".{self._stem}@"
         try:
+            self._appears = not self._folder.exists()
+            beside = self._folder.parent if self._appears else self._folder
+            self._left = {left for place in (self._folder, self._folder.parent) for left in place.glob(f"{prefix}*")}
             beside.mkdir(parents=True, exist_ok=True)
             self._aside = Path(self._used.enter_context(TemporaryDirectory(dir=beside, prefix=prefix)))
             self._new.mkdir()

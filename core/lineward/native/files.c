@@ -1,6 +1,6 @@
 /* Files are opened ahead only where the disk makes a thread wait: then as many reads as possible are on their way. */
 #define _GNU_SOURCE
-#include "files.h"
+#include "reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,42 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#define PIECE ((size_t)64 * 1024) /* three lanes of it stay in a core's second-level cache, with room for the kernel's side */
-#define SLACK 128 /* for one byte too many, or the padding */
 #define CLAIM 16
-#define WINDOW 64
-#define SPELL 256 /* reads without a wait, after which a disk no longer counts as cold */
-#define AHEAD ((uint64_t)4 * 1024 * 1024) /* of a span on a cold disk */
-#define ADVICE ((uint64_t)512 * 1024)     /* the kernel cuts one request near its read-ahead size */
-
-struct job {
-    int fd; /* -1: no job */
-    size_t index;
-    uint64_t offset, length, done, advised;
-    struct stat before;
-};
-
-struct reader {
-    const struct sha256_kernel *kernel;
-    struct cursor *cursor;
-    uint8_t *digests, *buffers;
-    int mode, cold; /* cold: how many reads of the spell are left */
-    long waits;
-    struct job jobs[MAX_LANES];
-    /* files */
-    const struct file_name *names;
-    struct file_stat *stats;
-    uint64_t limit;
-    size_t count, claimed, claim_end;
-    struct job window[WINDOW];
-    unsigned head, ready;
-    /* spans */
-    const struct span *spans;
-    int failure;
-};
 
 /* fstat(2) itself: glibc calls newfstatat with an empty path, which kernels before 6.11 look up. */
 static int stat_of(int fd, struct stat *found)
@@ -70,79 +37,6 @@ static void record(struct file_stat *out, int status, int error, const struct st
     out->mtime = nanoseconds(found->st_mtim);
     out->ctime = nanoseconds(found->st_ctim);
 }
-
-/* Bytes at the offset; -1 and errno. Waits for the disk only after asking without waiting, and notes that it did. */
-static ssize_t read_piece(struct reader *r, const struct job *job, uint8_t *buffer, size_t size)
-{
-    static int nowait_works = 1; /* a stale value costs one call, so no lock */
-    off_t at = (off_t)(job->offset + job->done);
-#ifdef RWF_NOWAIT
-    if (__atomic_load_n(&nowait_works, __ATOMIC_RELAXED)) {
-        struct iovec piece = {buffer, size};
-        ssize_t got = preadv2(job->fd, &piece, 1, at, RWF_NOWAIT);
-        if (got > 0) {
-            r->cold -= r->cold > 0;
-            return got;
-        }
-        if (got < 0 && errno == EAGAIN) {
-            r->waits++;
-            r->cold = SPELL;
-        } else if (got < 0) {
-            __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
-        }
-    }
-#endif
-    return pread(job->fd, buffer, size, at);
-}
-
-static void advise(struct reader *r, struct job *job)
-{
-#ifdef POSIX_FADV_WILLNEED
-    uint64_t until = job->done + AHEAD < job->length ? job->done + AHEAD : job->length;
-    while (r->cold && job->advised < until) {
-        (void)posix_fadvise(job->fd, (off_t)(job->offset + job->advised), (off_t)ADVICE, POSIX_FADV_WILLNEED);
-        job->advised += ADVICE;
-    }
-#else
-    (void)r;
-    (void)job;
-#endif
-}
-
-/* The next piece of the lane's job, padded if it is the last: 1, 0 where the file does not end where it should, -1.
- * The last piece of a file asks for one byte more than there should be: in /proc, on FUSE and elsewhere a file may have
- * more than its size says, and readers would get it. For a file that has bytes this costs no call. */
-static int next_piece(struct reader *r, struct lane *lane)
-{
-    struct job *job = &r->jobs[lane->slot];
-    uint8_t *buffer = r->buffers + (size_t)lane->slot * (PIECE + SLACK);
-    uint64_t missing = job->length - job->done;
-    size_t want = missing < PIECE ? (size_t)missing : PIECE, have = 0;
-    size_t beyond = r->names && missing <= PIECE;
-    if (job->length > PIECE)
-        advise(r, job);
-    while (have < want || beyond > want) {
-        ssize_t got = want ? read_piece(r, job, buffer + have, want + beyond - have) : pread(job->fd, buffer, 1, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (!got && !want)
-            break;
-        if (got <= 0)
-            return (int)got;
-        have += (size_t)got;
-        if (have > want)
-            return 0;
-        job->done += (uint64_t)got;
-    }
-    if (job->done == job->length)
-        have += sha256_pad(buffer + have, have, job->length);
-    lane->data = buffer;
-    lane->blocks = have / SHA256_BLOCK;
-    return 1;
-}
-
-/* Whether the lane's job has more to hash; a job of a multiple of PIECE bytes ends with its padding. */
-static int unfinished(const struct job *job) { return job->done < job->length; }
 
 /* Open the next claimed file, or record why not. 1 if `job` is ready, 0 if the file needs none, -1 at the end. */
 static int open_next(struct reader *r, struct job *job)
@@ -259,18 +153,6 @@ static int refill_file(void *context, struct lane *lane)
     }
 }
 
-static int reader_start(struct reader *r)
-{
-    for (int i = 0; i < MAX_LANES; i++)
-        r->jobs[i].fd = -1;
-    r->cold = r->mode & MODE_COLD ? SPELL : 0;
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, MAX_LANES * (PIECE + SLACK)))
-        return -1;
-    r->buffers = memory;
-    return 0;
-}
-
 long hash_files(const struct sha256_kernel *kernel, const struct file_name *names, size_t count,
                 struct cursor *cursor, struct file_stat *stats, uint8_t *digests, uint64_t limit, int mode)
 {
@@ -293,52 +175,4 @@ long hash_files(const struct sha256_kernel *kernel, const struct file_name *name
     }
     free(r);
     return waits;
-}
-
-static int refill_span(void *context, struct lane *lane)
-{
-    struct reader *r = context;
-    struct job *job = &r->jobs[lane->slot];
-    if (job->fd >= 0 && !unfinished(job)) {
-        sha256_digest(lane->state, r->digests + job->index * SHA256_DIGEST);
-        __atomic_fetch_add(&r->cursor->bytes, job->length, __ATOMIC_RELAXED);
-        job->fd = -1;
-    }
-    if (r->failure)
-        return 0;
-    if (job->fd < 0) {
-        if (r->claimed == r->count)
-            return 0;
-        const struct span *span = &r->spans[r->claimed];
-        *job = (struct job){.fd = span->fd, .index = r->claimed++, .offset = span->offset, .length = span->length};
-        sha256_start(lane->state);
-    }
-    int got = next_piece(r, lane);
-    if (got > 0)
-        return 1;
-    r->failure = got < 0 ? errno : SPAN_SHORT;
-    return 0;
-}
-
-int hash_spans(const struct sha256_kernel *kernel, const struct span *spans, size_t count, struct cursor *cursor,
-               uint8_t *digests, int mode)
-{
-    struct reader *r = calloc(1, sizeof *r);
-    if (!r)
-        return SPAN_NO_MEMORY;
-    r->kernel = kernel;
-    r->cursor = cursor;
-    r->digests = digests;
-    r->mode = mode;
-    r->spans = spans;
-    r->count = count;
-    int result = SPAN_NO_MEMORY;
-    if (!reader_start(r)) {
-        sha256_run(kernel, mode & MODE_STREAM ? 1 : MAX_LANES, refill_span, r);
-        result = r->failure;
-        __atomic_fetch_add(&cursor->next, (uint64_t)r->waits, __ATOMIC_RELAXED);
-        free(r->buffers);
-    }
-    free(r);
-    return result;
 }

@@ -1,0 +1,93 @@
+/* Reads pieces for the lanes, waiting for a disk only after asking without waiting. */
+#define _GNU_SOURCE
+#include "reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SPELL 256 /* reads without a wait, after which a disk no longer counts as cold */
+#define ADVICE ((uint64_t)512 * 1024)     /* the kernel cuts one request near its read-ahead size */
+
+int reader_start(struct reader *r)
+{
+    for (int i = 0; i < MAX_LANES; i++)
+        r->jobs[i].fd = -1;
+    r->cold = r->mode & MODE_COLD ? SPELL : 0;
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, MAX_LANES * (PIECE + SLACK)))
+        return -1;
+    r->buffers = memory;
+    return 0;
+}
+
+/* Bytes at the offset; -1 and errno. Waits for the disk only after asking without waiting, and notes that it did. */
+static ssize_t read_piece(struct reader *r, const struct job *job, uint8_t *buffer, size_t size)
+{
+    static int nowait_works = 1; /* a stale value costs one call, so no lock */
+    off_t at = (off_t)(job->offset + job->done);
+#ifdef RWF_NOWAIT
+    if (__atomic_load_n(&nowait_works, __ATOMIC_RELAXED)) {
+        struct iovec piece = {buffer, size};
+        ssize_t got = preadv2(job->fd, &piece, 1, at, RWF_NOWAIT);
+        if (got > 0) {
+            r->cold -= r->cold > 0;
+            return got;
+        }
+        if (got < 0 && errno == EAGAIN) {
+            r->waits++;
+            r->cold = SPELL;
+        } else if (got < 0) {
+            __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
+        }
+    }
+#endif
+    return pread(job->fd, buffer, size, at);
+}
+
+static void advise(struct reader *r, struct job *job)
+{
+#ifdef POSIX_FADV_WILLNEED
+    uint64_t until = job->done + AHEAD < job->length ? job->done + AHEAD : job->length;
+    while (r->cold && job->advised < until) {
+        (void)posix_fadvise(job->fd, (off_t)(job->offset + job->advised), (off_t)ADVICE, POSIX_FADV_WILLNEED);
+        job->advised += ADVICE;
+    }
+#else
+    (void)r;
+    (void)job;
+#endif
+}
+
+/* The last piece of a file asks for one byte more than there should be: in /proc, on FUSE and elsewhere a file may have
+ * more than its size says, and readers would get it. For a file that has bytes this costs no call. */
+int next_piece(struct reader *r, struct lane *lane)
+{
+    struct job *job = &r->jobs[lane->slot];
+    uint8_t *buffer = r->buffers + (size_t)lane->slot * (PIECE + SLACK);
+    uint64_t missing = job->length - job->done;
+    size_t want = missing < PIECE ? (size_t)missing : PIECE, have = 0;
+    size_t beyond = r->names && missing <= PIECE;
+    if (job->length > PIECE)
+        advise(r, job);
+    while (have < want || beyond > want) {
+        ssize_t got = want ? read_piece(r, job, buffer + have, want + beyond - have) : pread(job->fd, buffer, 1, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (!got && !want)
+            break;
+        if (got <= 0)
+            return (int)got;
+        have += (size_t)got;
+        if (have > want)
+            return 0;
+        job->done += (uint64_t)got;
+    }
+    if (job->done == job->length)
+        have += sha256_pad(buffer + have, have, job->length);
+    lane->data = buffer;
+    lane->blocks = have / SHA256_BLOCK;
+    return 1;
+}
