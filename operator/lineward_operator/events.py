@@ -37,7 +37,7 @@ def event(namespace: str, pod: PodRecord, about: Owner, now: datetime, docs: str
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{about.name[:200]}.{digest[:16]}", "namespace": namespace},
+        "metadata": {"name": f"{about.name[:200].rstrip('-.')}.{digest[:16]}", "namespace": namespace},
         "involvedObject": {
             "apiVersion": about.api_version,
             "kind": about.kind,
@@ -60,10 +60,5 @@ async def _post(kube: Kube, body: Json, namespace: str) -> None:
     try:
         await kube.create(EVENTS, body, namespace)
     except KubeError as error:
-        if not error.conflict and not _ending(error):
+        if not error.conflict and not error.ending:
             raise
-
-
-def _ending(error: KubeError) -> bool:
-    """Nothing can be created in a namespace that is being deleted."""
-    return (error.forbidden and "being terminated" in error.message) or error.missing

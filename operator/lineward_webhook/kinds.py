@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from lineward.adapters import trustroots
 from lineward.domain import dataset, exemption, policy, quantity, recall, trustroot
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import LinewardError
@@ -56,11 +57,13 @@ def read_policy(obj: Json) -> Policy | BrokenPolicy:
 
 
 def read_trust_root(obj: Json) -> TrustRoot | Refusal:
-    """Read a TrustRoot."""
+    """Read a TrustRoot; one with a key or authority that cannot be used is none, as it is to the operator."""
     try:
-        return trustroot.parse(obj)
+        root = trustroot.parse(obj)
+        trustroots.require_usable(root)
     except Exception as error:  # noqa: BLE001
         return Refusal(Reason.TRUST_ROOT_INVALID, f"TrustRoot {obj['metadata']['name']}: {_why(error)}"[:250])
+    return root
 
 
 def read_recall(obj: Json) -> Recall | Broken:

@@ -1,18 +1,21 @@
-"""A key on the command line counts as the same key does in the cluster, and `trust-root from-key` writes it down."""
+"""A bare key counts for the check it is given to, a key of a TrustRoot as in the cluster; from-key writes it down."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.cli.test_verify import verify
+from tests.private_sigstore.instance import PrivateSigstore, dumps
 
 from lineward.adapters import sources
+from lineward.domain.draft import API_VERSION
 from lineward.domain.evidence import SigningTime, TrustRoot
 from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
@@ -61,39 +64,101 @@ def written(lineward: Command, key: Path, *arguments: str | Path) -> Path:
     return path
 
 
-def in_the_cluster(public: Path) -> TrustRoot:
-    """The key as a TrustRoot of the cluster that says nothing more of it."""
-    spec = {"keys": [{"name": public.stem, "pem": public.read_text()}]}
-    root = kinds.read_trust_root({"metadata": {"name": "default"}, "spec": spec})
-    assert isinstance(root, TrustRoot)
-    return root
+def endless(public: Path) -> dict[str, Any]:
+    """A TrustRoot that gives the key no end."""
+    keys = [{"name": public.stem, "pem": public.read_text()}]
+    return {"apiVersion": API_VERSION, "kind": "TrustRoot", "metadata": {"name": "default"}, "spec": {"keys": keys}}
 
 
 @pytest.mark.parametrize("kind", ["timeless", "timed"])
-def test_a_bare_key_counts_as_the_webhook_counts_it(
+def test_an_endless_key_of_a_trust_root_counts_as_the_webhook_counts_it(
     kind: str, key: Path, lineward: Command, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     bundle: Path = request.getfixturevalue(kind)
-    assert [root.digest for root in sources.read_trust_root(key / "vault.pub")] == [
-        in_the_cluster(key / "vault.pub").digest
-    ]
-    there = evidence.verify(bundle.read_bytes(), in_the_cluster(key / "vault.pub"))
+    path = key / "endless.yaml"
+    path.write_text(yaml.safe_dump(endless(key / "vault.pub")))
+    root = kinds.read_trust_root(endless(key / "vault.pub"))
+    assert isinstance(root, TrustRoot)
+    assert [read.digest for read in sources.read_trust_root(path)] == [root.digest]
+    there = evidence.verify(bundle.read_bytes(), root)
     assert isinstance(there, Refusal)
-    code, (report,) = verify(lineward, capsys, bundle, "--trust-root", key / "vault.pub")
+    code, (report,) = verify(lineward, capsys, bundle, "--trust-root", path)
     assert (code, report["reason"], report["message"]) == (1, there.reason, there.message)
+    if kind == "timeless":
+        assert "gives key vault no notAfter: lineward trust-root from-key writes one that does" in there.message
 
 
-def test_a_bare_key_is_refused_with_the_way_out_and_the_way_out_works(
+def test_a_bare_key_counts_for_this_check_and_says_so(
     timeless: Path, key: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, (report,) = verify(lineward, capsys, timeless, "--trust-root", key / "vault.pub")
-    assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
-    assert "gives key vault no notAfter: lineward trust-root from-key writes one that does" in report["message"]
-    root = written(lineward, key, "--not-after", FAR)
     for target in (timeless, timeless.with_name("d-1.yaml")):
-        assert verify(lineward, capsys, data, target, "--trust-root", root)[0] == 0
+        code, (report,) = verify(lineward, capsys, data, target, "--trust-root", key / "vault.pub")
+        assert (code, report["verdict"]) == (0, "Verified")
+        (said,) = [step["detail"] for step in report["steps"] if step["name"] == "window of the key"]
+        assert said.startswith("key given without a window: it counts for this check only; in a cluster")
+    assert lineward("verify", data, timeless, "--trust-root", key / "vault.pub") == (0, "")
+    assert "it counts for this check only" in capsys.readouterr().out
+    root = written(lineward, key, "--not-after", FAR)
+    code, (report,) = verify(lineward, capsys, data, timeless, "--trust-root", root)
+    assert (code, [step for step in report["steps"] if step["name"] == "window of the key"]) == (0, [])
     code, (report,) = verify(lineward, capsys, timeless, "--trust-root", root, "--at", "2999-01-01T00:00:01Z")
     assert (code, report["reason"]) == (1, Reason.OUTSIDE_VALIDITY)
+
+
+def test_bare_keys_stand_for_one_trust_root(
+    timeless: Path, timed: Path, key: Path, sigstore: PrivateSigstore, lineward: Command
+) -> None:
+    """Also with a trusted_root.json, whose authorities tell the time of what was stamped."""
+    write_key(key, "second")
+    (key / "root.json").write_bytes(dumps(sigstore.trusted_root()))
+    both: list[str | Path] = ["--trust-root", key / "second.pub", "--trust-root", key / "vault.pub"]
+    assert lineward("verify", timeless, *both) == (0, "")
+    assert lineward("verify", timeless, *both, "--trust-root", key / "vault.pub") == (0, "")
+    assert lineward("verify", timeless, timed, *both, "--trust-root", key / "root.json") == (0, "")
+    root = written(lineward, key, "--not-after", FAR)
+    assert lineward("verify", timeless, "--trust-root", root, "--trust-root", root) == (0, "")
+    assert lineward("verify", timeless, *both, "--trust-root", root) == (64, "usage")
+    (key / "sub").mkdir()
+    write_key(key / "sub", "vault")
+    code, said = lineward("verify", timeless, *both, "--trust-root", key / "sub" / "vault.pub")
+    assert (code, said.split(":")[0]) == (2, Reason.TRUST_ROOT_INVALID)
+
+
+def broken_roots(key: Path) -> dict[str, str]:
+    """Trust root files of which one part cannot be used, and what is to be said of it."""
+    odd = rsa.generate_private_key(65537, 2048).public_key()
+    (key / "odd.pub").write_bytes(odd.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (key / "cut.pub").write_text((key / "vault.pub").read_text().replace("\n", "", 2))
+    keys = [{"name": name, "pem": (key / f"{name}.pub").read_text(), "notAfter": FAR} for name in ("odd", "vault")]
+    for name, each in (("before", keys), ("after", keys[::-1])):
+        root = {**endless(key / "vault.pub"), "spec": {"keys": each}}
+        (key / f"{name}.yaml").write_text(yaml.safe_dump(root))
+    (key / "empty.json").write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+    return {
+        "odd.pub": "key odd: only P-256",
+        "cut.pub": "key cut: not a public key",
+        "before.yaml": "key odd: only P-256",
+        "after.yaml": "key odd: only P-256",
+        "empty.json": "trustedRoot lacks tlogs, certificateAuthorities, ctlogs",
+    }
+
+
+def test_a_trust_root_that_cannot_be_used_whole_is_noticed_when_it_is_read(
+    timeless: Path, key: Path, lineward: Command
+) -> None:
+    """Not per bundle, where the order of keys would decide, and what was signed would look refused."""
+    for name, says in broken_roots(key).items():
+        for command in (["verify", timeless, "--trust-root"], ["trust-root", "check"]):
+            code, said = lineward(*command, key / name)
+            assert (code, said.split(":")[0]) == (2, Reason.TRUST_ROOT_INVALID), name
+            assert says in said, name
+
+
+def test_show_has_a_word_for_a_key_without_a_start(
+    key: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lineward("trust-root", "show", key / "vault.pub") == (0, "")
+    assert "vault  open to open  valid" in capsys.readouterr().out
 
 
 def test_a_key_that_did_not_sign_is_nobody(

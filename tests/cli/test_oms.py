@@ -15,8 +15,10 @@ from tests.cli.conftest import Command
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import POLICY, changed
 
+from lineward.cli import oms as oms_command
 from lineward.domain import oms, statement
 from lineward.domain.digest import Digest
+from lineward.domain.draft import API_VERSION
 from lineward.domain.errors import LinewardError
 from lineward.domain.oms import OMS_SIGNATURE
 from lineward.domain.reasons import Reason
@@ -43,12 +45,15 @@ def model_signing(*arguments: str | Path) -> int:
 
 
 def test_we_verify_what_model_signing_signs_with_a_key(
-    lineward: Command, data: Path, tmp_path: Path, key: Path
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signature = tmp_path / "s.sig"
     assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", "--signature", signature) == 0
     call = ["verify", str(data), str(signature), "--trust-root", f"{key}.yml"]
     assert lineward(*call) == (0, "")
+    assert "counts for this check only" not in capsys.readouterr().out
+    assert lineward(*call[:-1], f"{key}.pub") == (0, "")
+    assert "counts for this check only" in capsys.readouterr().out
     (data / "added.csv").write_text("x")
     assert lineward(*call)[0] == 1
     (data / "added.csv").unlink()
@@ -66,6 +71,29 @@ def test_paths_that_the_signer_ignores_must_be_absent(lineward: Command, data: P
     assert lineward(*call)[0] == 1
     (data / ".gitignore").unlink()
     assert lineward(*call)[0] == 0
+
+
+def test_ignored_paths_are_looked_for_or_nothing_is_told(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signature, evil = tmp_path / "s.sig", data / "evil"
+    evil.write_text("x")
+    ignoring: list[str | Path] = ["--ignore-paths", evil, "--signature", signature]
+    assert model_signing("sign", "key", data, "--private_key", f"{key}.pem", *ignoring) == 0
+    evil.unlink()
+    for folder, there, verdict, outcome in (
+        ([], False, "Unknown", "notApplicable"),
+        ([data], False, "Verified", "passed"),
+        ([data], True, "Refused", None),
+    ):
+        if there:
+            evil.write_text("x")
+        capsys.readouterr()
+        code, _ = lineward("verify", *folder, signature, "--trust-root", f"{key}.yml", "-o", "json")
+        (report,) = json.loads(capsys.readouterr().out)["reports"]
+        assert (code, report["verdict"]) == ({"Verified": 0, "Refused": 1, "Unknown": 2}[verdict], verdict)
+        outcomes = {step["name"]: step["outcome"] for step in report["steps"]}
+        assert outcomes.get("ignored paths") == outcome
 
 
 def test_model_signing_verifies_what_we_sign_with_a_key(
@@ -131,11 +159,15 @@ def test_a_recalled_signer_signs_no_folder(
     signer = {"issuer": "https://issuer.example", "subject": "data-team@example.org"}
     recall = signature.with_name("recall.yml")
     spec = {"reason": "stolen laptop", "dataset": "other", "signer": signer}
-    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    recall.write_text(
+        yaml.safe_dump({"apiVersion": API_VERSION, "kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec})
+    )
     assert judged(lineward, capsys, signature, *WHO).startswith("Verified")
     assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Recalled")
     signer["subject"] = "someone@else.org"
-    recall.write_text(yaml.safe_dump({"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec}))
+    recall.write_text(
+        yaml.safe_dump({"apiVersion": API_VERSION, "kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec})
+    )
     assert judged(lineward, capsys, signature, *WHO, "--recall", recall).startswith("Verified")
 
 
@@ -157,13 +189,48 @@ def test_no_policy_is_satisfied_by_an_oms_signature(
     assert said.startswith("WrongPredicateType: an OMS signature cannot satisfy policy training")
 
 
+def test_what_kept_us_from_looking_is_no_refusal(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for a DatasetVersion: no trust root of the policy's name, and files that nobody can read."""
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    policy = tmp_path / "policy.yml"
+    policy.write_text(yaml.safe_dump(POLICY))
+    renamed = tmp_path / "other.yml"
+    renamed.write_text(key.with_suffix(".yml").read_text().replace("name: default", "name: other"))
+    capsys.readouterr()
+    for target in ("d-1.sig", "d-1.yaml"):
+        given = [data, tmp_path / "o" / target, "--policy", policy, "--trust-root", renamed]
+        assert lineward("verify", *given, "-o", "json") == (2, "")
+        (report,) = json.loads(capsys.readouterr().out)["reports"]
+        assert (report["verdict"], report["reason"]) == ("Unknown", Reason.TRUST_ROOT_MISSING)
+
+
+@pytest.mark.parametrize("reason", [Reason.UNREADABLE, Reason.CHANGED_WHILE_READ])
+def test_a_folder_that_could_not_be_read_whole_is_no_refusal(
+    reason: Reason, lineward: Command, data: Path, tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Path) -> None:
+        raise LinewardError(reason, "x")
+
+    assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
+    call = ["verify", str(data), str(tmp_path / "o" / "d-1.sig"), "--trust-root", f"{key}.yml"]
+    assert lineward(*call) == (0, "")
+    monkeypatch.setattr(oms_command, "digests", fails)
+    assert lineward(*call) == (2, "")
+
+
 def test_a_key_outside_its_window_signs_no_folder(
     lineward: Command, data: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o") == (0, "")
     entry = {"name": "k", "pem": key.with_suffix(".pub").read_text(), "notAfter": "2026-06-01T00:00:00Z"}
     root = tmp_path / "o" / "root.json"
-    root.write_text(yaml.safe_dump({"kind": "TrustRoot", "metadata": {"name": "t"}, "spec": {"keys": [entry]}}))
+    root.write_text(
+        yaml.safe_dump(
+            {"apiVersion": API_VERSION, "kind": "TrustRoot", "metadata": {"name": "t"}, "spec": {"keys": [entry]}}
+        )
+    )
     signature = tmp_path / "o" / "d-1.sig"
     assert judged(lineward, capsys, signature, "--at", "2026-05-31T00:00:00Z").startswith("Verified")
     assert judged(lineward, capsys, signature, "--at", "2026-06-02T00:00:00Z").startswith("OutsideValidity")

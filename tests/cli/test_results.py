@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.unit.evidence.samples import POLICY, changed
+from tests.unit.gate.pods import a_world
 
+from lineward.adapters import sources
 from lineward.adapters.sources import Inputs
 from lineward.cli import main, verify
+from lineward.domain import dataset, matching, policy
+from lineward.domain.reasons import Reason
 
 WHAT = ["--dataset", "credit", "--version", "1.0.0", "--namespace", "ml", "--pvc", "credit"]
 NAME = "credit-1.0.0"
@@ -101,22 +106,46 @@ def unfetched(**where: str) -> None:
         {"url": "https://example.org/b.json", "sha256": "sha256:" + "0" * 64},
     ],
 )
-def test_evidence_that_is_not_at_hand_cannot_be_told(
+def test_evidence_that_is_not_at_hand_is_refused_as_the_webhook_refuses_it(
     where: dict[str, str], run: Run, lineward: Command, signed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unfetched(**where)
     code, found = run("verify", "far.yaml", "--trust-root", "trust.yml")
-    assert (code, told(found)) == (2, [("Unknown", "EvidencePending")])
-    assert [step["outcome"] for step in found["reports"][0]["steps"]] == ["notApplicable"]
-    assert lineward("verify", "far.yaml", "--trust-root", "trust.yml")[0] == 2
-    assert "few seconds" not in capsys.readouterr().out
-    recall = {"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": {"reason": "x", "dataset": "credit"}}
-    Path("recall.yml").write_text(yaml.safe_dump(recall))
-    given = ["--trust-root", "trust.yml", "--recall", "recall.yml"]
-    assert told(run("verify", f"{NAME}.yaml", *given)[1]) == [("Refused", "Recalled")]
-    text = Path("far.yaml").read_text()
-    Path("far.yaml").write_text(text.replace("spec:\n", "spec:\n  lifecycle: {state: revoked}\n", 1))
-    assert told(run("verify", "far.yaml", "--trust-root", "trust.yml")[1]) == [("Refused", "NotActive")]
+    assert (code, told(found)) == (1, [("Refused", "NoAttestation")])
+    assert [step["outcome"] for step in found["reports"][0]["steps"]] == ["refused"]
+    assert run("policy", "test", "policy.yml", "--against", "far.yaml", "--trust-root", "trust.yml")[0] == 1
+    version = dataset.parse(yaml.safe_load(Path("far.yaml").read_text()))
+    (root,) = sources.read_trust_root(Path("trust.yml"))
+    asked = policy.parse(yaml.safe_load(Path("policy.yml").read_text()))
+    claim = version.volumes[0]
+    world = replace(a_world(), datasets={claim: (version,)}, trust_roots={"default": root})
+    objection = matching.choose(claim, "", [asked], world).objection
+    assert objection is not None
+    assert objection[0] is Reason.NO_ATTESTATION
+    assert found["reports"][0]["message"].split(": ", 1)[1] in objection[1]
+
+
+@pytest.mark.parametrize("version", ["kyverno.io/v9", "lineward.dev/v1", None])
+def test_an_object_of_another_group_or_version_is_not_taken_for_ours(
+    version: str | None, run: Run, signed: Path
+) -> None:
+    rules = {"--policy": "policy.yml", "--trust-root": "trust.yml"}
+    for name, reason in (
+        ("policy.yml", "PolicyInvalid"),
+        ("trust.yml", "TrustRootInvalid"),
+        (f"{NAME}.yaml", "DatasetInvalid"),
+    ):
+        other = {**yaml.safe_load(Path(name).read_text()), "apiVersion": version}
+        Path("other.yml").write_text(yaml.safe_dump(other))
+        given = [word for option, file in rules.items() for word in (option, "other.yml" if file == name else file)]
+        code, found = run("verify", "other.yml" if name == f"{NAME}.yaml" else f"{NAME}.yaml", *given)
+        found = found["reports"][0] if "reports" in found else found
+        assert (code, found["reason"]) == (2, reason)
+        assert "not lineward.dev/v1alpha1" in found["message"]
+    Path("other.yml").write_text(
+        yaml.safe_dump({**yaml.safe_load(Path("policy.yml").read_text()), "apiVersion": version})
+    )
+    assert run("policy", "check", "other.yml")[0] == 2
 
 
 def test_a_missing_trust_root_or_manifest_is_unknown(run: Run, signed: Path, data: Path) -> None:
@@ -219,7 +248,7 @@ def test_a_dataset_version_that_holds_a_bundle_is_no_bundle(signed: Path) -> Non
     inputs = Inputs()
     for text in (json.dumps(obj), "{apiVersion: x}\n---\n" + json.dumps(obj), yaml.safe_dump(obj)):
         Path("d").write_text(text)
-        assert verify.read_target(Path("d"), inputs) == []
+        assert verify.read_targets([Path("d")], inputs) == []
     assert (len(inputs.datasets), len(inputs.bundles)) == (3, 0)
 
 

@@ -15,6 +15,7 @@ from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import POLICY, changed
 
+from lineward.domain.draft import API_VERSION
 from lineward.domain.statement import DATASET_PROVENANCE
 
 WHAT = ["--dataset", "german-credit", "--version", "1.0.0", "--namespace", "ml", "--pvc", "credit"]
@@ -98,7 +99,12 @@ def test_recalls_and_time_count(attested: Path, lineward: Command, capsys: pytes
     recall = attested / "recall.yml"
     recall.write_text(
         yaml.safe_dump(
-            {"kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": {"reason": "x", "dataset": "german-credit"}}
+            {
+                "apiVersion": API_VERSION,
+                "kind": "DatasetRecall",
+                "metadata": {"name": "r"},
+                "spec": {"reason": "x", "dataset": "german-credit"},
+            }
         )
     )
     given: list[str | Path] = [attested / f"{NAME}.yaml", *rules(attested)]

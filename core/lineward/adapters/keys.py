@@ -16,6 +16,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -67,16 +68,34 @@ def load(pem: str) -> PublicKey:
     raise InvalidInputError(Reason.TRUST_ROOT_INVALID, "only P-256, P-384, P-521 and Ed25519 keys are accepted")
 
 
-def check(raw: RawBundle, keys: Sequence[KeyAnchor], anchors: Anchors | None, artifact: Hashed | None) -> Signed:
+@lru_cache(maxsize=16)
+def load_all(anchors: tuple[KeyAnchor, ...]) -> tuple[PublicKey, ...]:
+    """Load the keys of a trust root, in its order; one that cannot be used makes it unusable, wherever it stands.
+
+    Raises InvalidInputError(TrustRootInvalid), also where two are the same key, differently encoded.
+    """
+    loaded = []
+    for anchor in anchors:
+        try:
+            loaded.append(load(anchor.pem))
+        except InvalidInputError as error:
+            raise InvalidInputError(error.reason, f"key {anchor.name[:100]}: {error.message}"[:300]) from error
+    if len({_der(key) for key in loaded}) != len(loaded):
+        raise InvalidInputError(Reason.TRUST_ROOT_INVALID, "the trust root has one key under two names")
+    return tuple(loaded)
+
+
+def check(raw: RawBundle, keys: tuple[KeyAnchor, ...], anchors: Anchors | None, artifact: Hashed | None) -> Signed:
     """Check a bundle that a key signed, against the keys of a trust root.
 
     Raises RefusedError(EvidenceInvalid, WrongIdentity or OutsideValidity) or InvalidInputError.
     """
     content = _Content(raw, artifact)
-    anchor = next((anchor for anchor in keys if content.signed_by(load(anchor.pem))), None)
-    if anchor is None:
+    pairs = zip(keys, load_all(keys), strict=True)
+    anchor, key = next(((anchor, key) for anchor, key in pairs if content.signed_by(key)), (None, None))
+    if anchor is None or key is None:
         raise RefusedError(Reason.WRONG_IDENTITY, "no key of the trust root made the signature")
-    times = _times(raw, content, load(anchor.pem), anchors)
+    times = _times(raw, content, key, anchors)
     signer = Signer(key=anchor.name, key_digest=key_digest(anchor.pem))
     if times:
         _require_window(anchor, times)

@@ -12,6 +12,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from lineward.adapters import trustroots
 from lineward.adapters.sources import Inputs
 from lineward.domain.errors import LinewardError
 from lineward.domain.reasons import Reason
@@ -32,14 +33,20 @@ class Cluster:
         self._core = client.CoreV1Api()
 
     def gather(self, inputs: Inputs, namespace: str) -> None:
-        """Add the policies that cover a namespace, all trust roots and all recalls."""
+        """Add the policies that cover a namespace, the trust roots that they name, and all recalls.
+
+        Raises InvalidInputError(TrustRootInvalid) where one of these cannot be used.
+        """
         labels = self._call(lambda: self._core.read_namespace(namespace, _request_timeout=_TIMEOUT)).metadata.labels
         found = Inputs()
         for plural in ("provenancepolicies", "trustroots", "datasetrecalls"):
             for item in self._list(plural):
                 found.add_object(item)
         inputs.policies += [policy for policy in found.policies if policy.covers(namespace, labels or {})]
-        inputs.trust_roots += found.trust_roots
+        named = {policy.trust_root for policy in inputs.policies}
+        for root in [root for root in found.trust_roots if root.name in named]:
+            trustroots.require_usable(root)
+            inputs.trust_roots.append(root)
         inputs.recalls += found.recalls
 
     def dataset_version(self, namespace: str, name: str) -> Mapping[str, Any]:

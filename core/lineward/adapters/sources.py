@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lineward.adapters import documents
+from lineward.adapters import documents, trustroots
 from lineward.domain import dataset, policy, recall, strictjson, trustroot
 from lineward.domain.dataset import DatasetVersion
+from lineward.domain.draft import API_VERSION
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.evidence import KeyAnchor, TrustRoot
 from lineward.domain.policy import Policy
@@ -56,36 +58,71 @@ class Inputs:
             return False
         return True
 
+    def add_trust_root(self, path: Path, now: datetime) -> None:
+        """Take what a trust root file holds, a bare key until `now`, the moment that is judged.
+
+        Whoever names a PEM file believes its key at that moment; it says nothing of an end, so no stored TrustRoot can
+        be made of it that counts without a time. Raises InvalidInputError(TrustRootInvalid).
+        """
+        for root in read_trust_root(path):
+            if root.name == NAMELESS:
+                self._add_nameless(root, now)
+            else:
+                self.trust_roots.append(root)
+
+    def _add_nameless(self, root: TrustRoot, now: datetime) -> None:
+        """Make one of bare keys and a trusted_root.json: together they stand for the trust root that is asked for."""
+        added = tuple(replace(key, not_after=now) for key in root.keys)
+        nameless = [each for each in self.trust_roots if each.name == NAMELESS]
+        there = next((each for each in nameless if not (each.trusted_root_json and root.trusted_root_json)), None)
+        if there is None:
+            self.trust_roots.append(trustroot.make(NAMELESS, root.trusted_root_json, added))
+            return
+        known = {trustroot.key_digest(key.pem) for key in there.keys}
+        keys = (*there.keys, *(key for key in added if trustroot.key_digest(key.pem) not in known))
+        if len({key.name for key in keys}) != len(keys):
+            raise InvalidInputError(Reason.TRUST_ROOT_INVALID, "two key files have one name, which names the key")
+        both = trustroot.make(NAMELESS, there.trusted_root_json or root.trusted_root_json, keys)
+        self.trust_roots[self.trust_roots.index(there)] = both
+
     def trust_root_of(self, wanted: Policy) -> TrustRoot:
         """The trust root that a policy names, or the one given as a file without a name in it.
 
         Raises InvalidInputError(TrustRootMissing).
         """
         names = {wanted.trust_root, NAMELESS}
-        found = [root for root in self.trust_roots if wanted is self.given or root.name in names]
+        found = {root.digest: root for root in self.trust_roots if wanted is self.given or root.name in names}
         if len(found) != 1:
             problem = f"policy {wanted.name} names the trust root {wanted.trust_root}; {len(found)} of it were given"
             raise InvalidInputError(Reason.TRUST_ROOT_MISSING, problem)
-        return found[0]
+        return next(iter(found.values()))
 
 
-def read_target(path: Path, inputs: Inputs) -> None:
-    """Read a DatasetVersion or a bundle. Raises InvalidInputError(DatasetInvalid or EvidenceInvalid)."""
+def read_target(path: Path, inputs: Inputs) -> bool:
+    """Read a DatasetVersion or a bundle; False where the file holds ConfigMaps only, as `attest` writes for manifests.
+
+    Raises InvalidInputError(DatasetInvalid or EvidenceInvalid).
+    """
     raw = _read(path, MAX_BUNDLE_FILE, Reason.DATASET_INVALID, Reason.EVIDENCE_TOO_LARGE)
     if _is_bundle(raw):
         inputs.bundles.append((path.name, raw))
-        return
+        return True
     problem = InvalidInputError(Reason.DATASET_INVALID, f"{path} is no DatasetVersion and no Sigstore bundle")
     try:
         objects = documents.parse_all(raw, str(path), Reason.DATASET_INVALID)
     except InvalidInputError as error:
         objects, problem = [], error
     found = [obj for obj in objects if obj.get("kind") == "DatasetVersion"]
+    if objects and all(obj.get("kind") == "ConfigMap" for obj in objects):
+        return False
     if not found and _BUNDLE_TYPE.encode() in raw:  # one that is broken, which its verifier says best
         inputs.bundles.append((path.name, raw))
     elif not found:
         raise problem
-    inputs.datasets += [dataset.parse(obj) for obj in found]
+    for obj in found:
+        _require_ours(obj, path, Reason.DATASET_INVALID)
+        inputs.datasets.append(dataset.parse(obj))
+    return True
 
 
 def _is_bundle(raw: bytes) -> bool:
@@ -97,21 +134,42 @@ def _is_bundle(raw: bytes) -> bool:
     return isinstance(value, dict) and str(value.get("mediaType")).startswith(_BUNDLE_TYPE)
 
 
+def read_policies(path: Path, inputs: Inputs) -> None:
+    """Read ProvenancePolicies, and the TrustRoots that stand beside them. Raises InvalidInputError."""
+    read_objects(path, inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+    if any(obj.get("kind") == "TrustRoot" for obj in documents.read_all(path, Reason.POLICY_INVALID)):
+        inputs.trust_roots += read_trust_root(path)
+
+
 def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
     """Read the objects of a kind; others in the file are left alone. Raises InvalidInputError(`reason`) for none."""
     found = [obj for obj in documents.read_all(path, reason) if obj.get("kind") == kind]
     if not found:
         raise InvalidInputError(reason, f"{path} holds no {kind}")
     for obj in found:
+        _require_ours(obj, path, reason)
         inputs.add_object(obj)
+
+
+def _require_ours(obj: Mapping[str, Any], path: Path, reason: Reason) -> None:
+    """Refuse an object of another group or version: what its fields mean there is not what is read here."""
+    if obj.get("apiVersion") != API_VERSION:
+        said = f"{path} holds a {obj['kind']} of apiVersion {obj.get('apiVersion')!r}, not {API_VERSION}"
+        raise InvalidInputError(reason, said[:300])
 
 
 def read_trust_root(path: Path) -> list[TrustRoot]:
     """Read TrustRoot objects, a trusted_root.json, a client trust config, or a PEM public key.
 
-    A PEM file says nothing of an end, so its key has none, and counts as such a key of a TrustRoot does.
-    Raises InvalidInputError(TrustRootInvalid).
+    Raises InvalidInputError(TrustRootInvalid), also where one key or authority of it cannot be used.
     """
+    roots = _trust_roots(path)
+    for root in roots:
+        trustroots.require_usable(root)
+    return roots
+
+
+def _trust_roots(path: Path) -> list[TrustRoot]:
     raw = _read(path, documents.MAX_FILE, Reason.TRUST_ROOT_INVALID)
     text = raw.decode(errors="replace")
     if "BEGIN PUBLIC KEY" in text and "kind:" not in text and not text.lstrip().startswith("{"):

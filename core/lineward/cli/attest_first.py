@@ -14,10 +14,10 @@ from lineward.cli.terminal import clean
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import mistakes
 from lineward.domain import provenance as provenances
+from lineward.domain.claims import difference
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError, RefusedError
 from lineward.domain.evidence import Signer
-from lineward.domain.judge import difference
 from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
@@ -53,7 +53,7 @@ def _signers(arguments: argparse.Namespace, bundle: bytes) -> list[Signer]:
     """Who signed the bundle, by each policy's own trust root; without a policy, by a key of the trust roots."""
     inputs = Inputs()
     for path in arguments.trust_root:
-        inputs.trust_roots += sources.read_trust_root(Path(path))
+        inputs.add_trust_root(Path(path), datetime.now(UTC))
     for path in arguments.policy:
         sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
     if not inputs.policies:

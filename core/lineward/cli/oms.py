@@ -14,7 +14,7 @@ from pathlib import Path
 from lineward.adapters.files_plain import digests
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.adapters.sources import MAX_BUNDLE_FILE, Inputs
-from lineward.cli.report import Report
+from lineward.cli.report import Report, signature_steps
 from lineward.domain import explain, oms, statement, strictjson
 from lineward.domain.dataset import DatasetVersion, Integrity, ManifestRef
 from lineward.domain.errors import InvalidInputError, LinewardError, RefusedError
@@ -28,6 +28,16 @@ from lineward.domain.reasons import Reason
 from lineward.domain.recall import Recall
 from lineward.domain.statement import peek
 from lineward.domain.verdict import Verdict
+
+_UNTOLD = {
+    Reason.TRUST_ROOT_MISSING,
+    Reason.TRUST_ROOT_INVALID,
+    Reason.UNREADABLE,
+    Reason.CHANGED_WHILE_READ,
+    Reason.MOUNT_POINT,
+    Reason.TREE_TOO_DEEP,
+}
+"""Reasons that kept us from looking, as they do for a DatasetVersion: nothing is known to be wrong with the files."""
 
 
 def is_signature(raw: bytes) -> bool:
@@ -44,16 +54,19 @@ def report(name: str, raw: bytes, folder: Path | None, inputs: Inputs, now: date
     made, verifier = Report(name), SigstoreVerifier(MAX_BUNDLE_FILE, MAX_BUNDLE_FILE)
     for policy in inputs.policies:
         try:
-            evidence = verifier.verify(raw, inputs.trust_root_of(policy))
-            made.steps += explain.signature_steps([evidence])
+            root = inputs.trust_root_of(policy)
+            evidence = verifier.verify(raw, root)
+            made.steps += signature_steps([evidence], root)
             _judge(made, evidence, _asked(policy, inputs), inputs.recalls, now)
             signature = oms.parse(_statement(evidence))
             made.steps.append(Step("root over the files", Outcome.PASSED, f"{len(signature.resources)} files"))
-            _ignored(made, signature)
             _files(made, signature, folder)
+            _ignored(made, signature, folder)
         except LinewardError as error:
-            made.steps.append(Step(f"policy {policy.name}", Outcome.REFUSED, error.message, error.reason))
-            made.refuse(Verdict.REFUSED, error.reason, error.message)
+            untold = error.reason in _UNTOLD
+            outcome = Outcome.NOT_APPLICABLE if untold else Outcome.REFUSED
+            made.steps.append(Step(f"policy {policy.name}", outcome, error.message, error.reason))
+            made.refuse(Verdict.UNKNOWN if untold else Verdict.REFUSED, error.reason, error.message)
     return made
 
 
@@ -91,12 +104,17 @@ def _judge(made: Report, evidence: Evidence, policy: Policy, recalls: Sequence[R
     made.message = judged.message
 
 
-def _ignored(made: Report, signature: Signature) -> None:
+def _ignored(made: Report, signature: Signature, folder: Path | None) -> None:
+    """Say what became of paths that the signer ignores, once the files are compared: where they are, that failed."""
+    name, names = "ignored paths", ", ".join(signature.ignored[:4])
     if not signature.ignored:
-        made.steps.append(Step("ignored paths", Outcome.NOT_APPLICABLE, "the signer ignores none"))
-        return
-    names = ", ".join(signature.ignored[:4])
-    made.steps.append(Step("ignored paths", Outcome.PASSED, f"must be absent: {names}"))
+        made.steps.append(Step(name, Outcome.NOT_APPLICABLE, "the signer ignores none"))
+    elif folder is None:
+        problem = f"must be absent: {names}; not looked at, no folder was given"
+        made.steps.append(Step(name, Outcome.NOT_APPLICABLE, problem, Reason.NO_VERDICT))
+        made.refuse(Verdict.UNKNOWN, Reason.NO_VERDICT, f"paths that the signer ignores {problem}"[:300])
+    else:
+        made.steps.append(Step(name, Outcome.PASSED, f"absent: {names}"))
 
 
 def _files(made: Report, signature: Signature, folder: Path | None) -> None:

@@ -10,9 +10,8 @@ from lineward.adapters import sources
 from lineward.adapters.sources import Inputs
 from lineward.cli import exits, report
 from lineward.cli.terminal import Parser, add_output, show
-from lineward.cli.verify import judge_all, read_rules, read_target, rule_arguments
+from lineward.cli.verify import judge_all, read_rules, read_targets, rule_arguments
 from lineward.domain.policy import Authority, Policy
-from lineward.domain.reasons import Reason
 
 
 def run(argv: Sequence[str], prog: str) -> int:
@@ -30,22 +29,23 @@ def run(argv: Sequence[str], prog: str) -> int:
     check.set_defaults(against=None)
     text = "judge DatasetVersions and bundles, without the data"
     test = commands.add_parser("test", help=text, description="Judge DatasetVersions and bundles, without the data.")
-    test.add_argument("policies", nargs="+", metavar="POLICY", help="file with ProvenancePolicies; all must be met")
+    policies = "file with ProvenancePolicies, all to be met, and their TrustRoots"
+    test.add_argument("policies", nargs="+", metavar="POLICY", help=policies)
     against = "files with DatasetVersions, bundles or OMS signatures"
     test.add_argument("--against", nargs="+", required=True, metavar="FILE", help=against)
     rule_arguments(test)
     arguments = parser.parse_args(argv)
     inputs = Inputs()
     for path in arguments.policies:
-        sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+        sources.read_policies(Path(path), inputs)
     if arguments.against is None:
         rows = [row for policy in inputs.policies for row in _rows(policy)]
         show({"policies": [_value(policy) for policy in inputs.policies]}, rows, arguments.output)
         return exits.OK
     read_rules(arguments, inputs)
     if not inputs.trust_roots:
-        test.error("which keys are believed? give --trust-root FILE")
-    unread = [each for path in arguments.against for each in read_target(Path(path), inputs)]
+        test.error("which keys are believed? give --trust-root FILE, or a TrustRoot beside the policy")
+    unread = read_targets([Path(path) for path in arguments.against], inputs)
     judged = judge_all(inputs, arguments.at, folder=None)
     return report.conclude([*(made for made, _ in judged), *unread], arguments.output)
 

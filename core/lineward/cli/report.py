@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lineward.adapters.sigstore import SigstoreVerifier
-from lineward.adapters.sources import Inputs
+from lineward.adapters.sources import NAMELESS, Inputs
 from lineward.cli import exits
 from lineward.cli.terminal import show
 from lineward.domain import explain
@@ -18,6 +18,7 @@ from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.explain import Outcome, Step
 from lineward.domain.judge import judge
+from lineward.domain.matching import not_at_hand
 from lineward.domain.plan import Refusal
 from lineward.domain.reasons import Reason
 from lineward.domain.verdict import Verdict
@@ -74,10 +75,17 @@ class Report:
 
 
 _EXITS = {Verdict.REFUSED: exits.DIFFERS, Verdict.UNKNOWN: exits.UNKNOWN, Verdict.VERIFIED: exits.OK}
-_NEXT_STEPS = {Reason.EVIDENCE_PENDING: "give the bundle as a file, or put it inline, as admission needs it"}
-"""Where waiting, which helps in a cluster, does not help here."""
-_WHATEVER_IS_FETCHED = {Reason.RECALLED, Reason.NOT_ACTIVE, Reason.POLICY_INVALID}
-"""Reasons that no further attestation mends."""
+_NEXT_STEPS = {
+    Reason.TRUST_ROOT_MISSING: "give the trust root that the policy names, once: --trust-root FILE",
+    Reason.NO_VERDICT: "give the folder too: lineward verify DIR TARGET",
+}
+"""Where what helps in a cluster does not help here."""
+_BARE_KEY = Step(
+    "window of the key",
+    Outcome.NOT_APPLICABLE,
+    "key given without a window: it counts for this check only; in a cluster a TrustRoot needs notAfter "
+    "(lineward trust-root from-key)",
+)
 _WORDS = {Outcome.PASSED: "passed", Outcome.REFUSED: "REFUSED", Outcome.NOT_APPLICABLE: "-"}
 
 
@@ -95,9 +103,11 @@ def conclude(reports: Sequence[Report], fmt: str) -> int:
     return _EXITS[worst]
 
 
-def _pending(evidence: Sequence[Evidence | Refusal]) -> Refusal | None:
-    refusals = (item for item in evidence if isinstance(item, Refusal))
-    return next((item for item in refusals if item.reason is Reason.EVIDENCE_PENDING), None)
+def signature_steps(evidence: Sequence[Evidence | Refusal], root: TrustRoot) -> list[Step]:
+    """One step per attestation, and a word on keys that count for this check only."""
+    steps = explain.signature_steps(evidence)
+    timeless = [item.signer for item in evidence if isinstance(item, Evidence) and item.signed_at is None]
+    return [*steps, _BARE_KEY] if timeless and root.name == NAMELESS else steps
 
 
 class Judge:
@@ -109,7 +119,7 @@ class Judge:
         self._seen: dict[tuple[bytes, Digest], Evidence | Refusal] = {}
 
     def version(self, dataset: DatasetVersion) -> Report:
-        """Judge a DatasetVersion; unknown where a trust root is missing, or evidence that may count is not at hand."""
+        """Judge a DatasetVersion; unknown where a trust root is missing."""
         report = Report(f"{dataset.dataset} {dataset.version}")
         shown: set[Digest] = set()
         for policy in self._inputs.policies:
@@ -120,14 +130,11 @@ class Judge:
                 continue
             evidence = [self._evidence(attestation, root) for attestation in dataset.attestations]
             if root.digest not in shown:
-                report.steps += explain.signature_steps(evidence)
+                report.steps += signature_steps(evidence, root)
                 shown.add(root.digest)
             report.steps += explain.policy_steps(dataset, evidence, policy, self._inputs.recalls, self._now)
             judged = judge(dataset, evidence, policy, self._inputs.recalls, self._now)
-            pending = _pending(evidence)
-            if judged.verdict is Verdict.REFUSED and pending and judged.reason not in _WHATEVER_IS_FETCHED:
-                report.refuse(Verdict.UNKNOWN, pending.reason, f"policy {policy.name}: {pending.message}")
-            elif judged.verdict is not Verdict.VERIFIED:
+            if judged.verdict is not Verdict.VERIFIED:
                 report.refuse(judged.verdict, judged.reason, f"policy {policy.name}: {judged.message}")
             elif report.verdict is Verdict.VERIFIED:
                 report.message = judged.message
@@ -159,9 +166,8 @@ class Judge:
         return Report(name, Verdict.REFUSED, problem.reason, problem.message, steps), None
 
     def _evidence(self, attestation: Attestation, root: TrustRoot) -> Evidence | Refusal:
-        if not attestation.bundle:
-            where = attestation.oci or attestation.url
-            return Refusal(Reason.EVIDENCE_PENDING, f"the bundle is at {where}, and nothing is fetched here"[:300])
+        if refusal := not_at_hand(attestation):
+            return refusal
         key = (attestation.bundle, root.digest)
         if key not in self._seen:
             try:

@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sigstore_models.common.v1 import TimeRange
-
-from lineward.adapters import keys, sources
-from lineward.adapters.anchors import Anchors
+from lineward.adapters import sources
+from lineward.adapters.trustroots import windows
 from lineward.cli import exits, trust_root_write
 from lineward.cli.terminal import FORMATS, Parser, number_argument, show
 from lineward.domain.evidence import SigningTime, TrustRoot
@@ -68,28 +66,6 @@ def _check(arguments: argparse.Namespace) -> int:
     return exits.DIFFERS if any(texts for _, texts in said) else exits.OK
 
 
-def windows(root: TrustRoot) -> list[Window]:
-    """All keys and authorities of a trust root. Raises InvalidInputError(TrustRootInvalid)."""
-    for key in root.keys:
-        keys.load(key.pem)
-    found = [Window("key", key.name, key.not_before, key.not_after, key.signing_time) for key in root.keys]
-    if not root.trusted_root_json:
-        return found
-    message = Anchors(root.trusted_root_json).message
-    for kind, logs in (("transparency log", message.tlogs), ("certificate transparency log", message.ctlogs)):
-        found += [_window(kind, log.base_url, log.public_key.valid_for) for log in logs]
-    for kind, authorities in (
-        ("certificate authority", message.certificate_authorities),
-        ("timestamping authority", message.timestamp_authorities),
-    ):
-        found += [_window(kind, a.uri or a.subject.common_name, a.valid_for) for a in authorities]
-    return found
-
-
-def _window(kind: str, name: str, window: TimeRange | None) -> Window:
-    return Window(kind, name, window.start if window else None, window.end if window else None)
-
-
 def _value(window: Window) -> dict[str, Any]:
     value = {"kind": window.kind, "name": window.name, "start": _time(window.start), "end": _time(window.end)}
     return value | ({"signingTime": str(window.signing_time)} if window.signing_time else {})
@@ -100,7 +76,7 @@ def _rows(root: TrustRoot, found: Sequence[Window]) -> list[tuple[str, str]]:
     rows = [("digest", str(root.digest))]
     for window in found:
         state = "valid" if window.valid(now) else "not valid now"
-        span = f"{_time(window.start)} to {_time(window.end) or 'open'}"
+        span = f"{_time(window.start) or 'open'} to {_time(window.end) or 'open'}"
         rows.append((window.kind, f"{window.name}  {span}  {state}{_signing_time(window)}"))
     return rows
 

@@ -90,7 +90,6 @@ def _trusted_root(path: Path) -> str:
     found = [root.trusted_root_json for root in sources.read_trust_root(path)]
     if len(found) != 1 or not found[0]:
         raise InvalidInputError(Reason.TRUST_ROOT_INVALID, f"{path} is no trusted_root.json and no trust config")
-    Anchors(found[0])
     return found[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from lineward.cli.terminal import (
     add_context,
     add_hashing,
     add_output,
+    clean,
     end_progress,
     moment_argument,
     progress_to,
@@ -55,13 +57,25 @@ def run(argv: Sequence[str], prog: str) -> int:
     return report.conclude([*(made for made, _ in judged), *unread], arguments.output)
 
 
-def read_target(path: Path, inputs: Inputs) -> list[Report]:
-    """Read a target; one that cannot be read has its report, and does not keep the others from theirs."""
-    try:
-        sources.read_target(path, inputs)
-    except InvalidInputError as error:
-        return [Report.untold(str(path), error)]
-    return []
+def read_targets(paths: Sequence[Path], inputs: Inputs) -> list[Report]:
+    """Read targets; one that cannot be read has its report, and does not keep the others from theirs.
+
+    A manifest's ConfigMap, which `attest` writes beside the DatasetVersion, is left out unless there is nothing else.
+    """
+    unread: list[Report] = []
+    beside: list[Path] = []
+    for path in paths:
+        try:
+            if not sources.read_target(path, inputs):
+                beside.append(path)
+        except InvalidInputError as error:
+            unread.append(Report.untold(str(path), error))
+    if inputs.datasets or inputs.bundles or unread:
+        for path in beside:
+            print(f"lineward: {clean(str(path))} holds no DatasetVersion, only a ConfigMap: left out", file=sys.stderr)
+        return unread
+    problem = "holds a ConfigMap, no DatasetVersion and no bundle"
+    return [Report.untold(str(p), InvalidInputError(Reason.DATASET_INVALID, f"{p} {problem}")) for p in beside]
 
 
 def judge_all(inputs: Inputs, now: datetime, folder: Path | None) -> list[tuple[Report, DatasetVersion | None]]:
@@ -100,7 +114,7 @@ def _parser(prog: str) -> Parser:
 def rule_arguments(parser: Parser) -> None:
     """Arguments that every command shares which judges evidence."""
     add = parser.add_argument
-    roots = "TrustRoot, trusted_root.json or PEM public key; may be repeated"
+    roots = "TrustRoot, trusted_root.json or PEM public key, which counts for this check only; may be repeated"
     add("--trust-root", action="append", default=[], metavar="FILE", help=roots)
     add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall that counts; may be repeated")
     then = "judge as of this moment, such as 2026-01-31T12:00:00Z (default: now)"
@@ -111,14 +125,14 @@ def rule_arguments(parser: Parser) -> None:
 def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
     """Read the files that `rule_arguments` names. Raises InvalidInputError."""
     for path in arguments.trust_root:
-        inputs.trust_roots += sources.read_trust_root(Path(path))
+        inputs.add_trust_root(Path(path), arguments.at)
     for path in arguments.recall:
         sources.read_objects(Path(path), inputs, "DatasetRecall", Reason.REQUEST_INVALID)
 
 
 def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> tuple[Path | None, list[Report]]:
     folder: Path | None = None
-    unread: list[Report] = []
+    files: list[Path] = []
     for target in arguments.targets:
         path = Path(target)
         if path.is_dir():
@@ -128,9 +142,10 @@ def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> t
         elif target.startswith("dsv/") and arguments.cluster:
             _from_cluster(target.removeprefix("dsv/"), arguments, parser, inputs)
         else:
-            unread += read_target(path, inputs)
+            files.append(path)
             beside = path.with_suffix(".lwm")
             arguments.manifest = arguments.manifest or (str(beside) if beside.is_file() else None)
+    unread = read_targets(files, inputs)
     if not inputs.datasets and not inputs.bundles and not unread:
         parser.error("a folder alone says nothing: give its DatasetVersion, bundle or OMS signature too")
     return folder, unread
@@ -149,27 +164,38 @@ def _from_cluster(name: str, arguments: argparse.Namespace, parser: Parser, inpu
 def _rules(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> None:
     read_rules(arguments, inputs)
     for path in arguments.policy:
-        sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+        sources.read_policies(Path(path), inputs)
     if bool(arguments.issuer) is not bool(arguments.subject):
         parser.error("--issuer and --subject go together")
     if arguments.issuer:
         keyless = {"issuer": arguments.issuer, "subject": arguments.subject}
         _give(inputs, [{"name": "given", "keyless": keyless}])
     if arguments.cluster:
-        from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
-
-        namespaces = {dataset.namespace for dataset in inputs.datasets} - {""}
-        if not arguments.namespace and len(namespaces) != 1:
-            parser.error("give --namespace: whose policies apply?")
-        Cluster(arguments.context).gather(inputs, arguments.namespace or namespaces.pop())
-        if not inputs.policies:
-            raise InvalidInputError(Reason.POLICY_INVALID, "no policy of the cluster covers the namespace")
+        _gather(arguments, parser, inputs)
     if not inputs.policies and (keys := [key.name for root in inputs.trust_roots for key in root.keys]):
         _give(inputs, [{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)])
+    _require_rules(parser, inputs)
+
+
+def _gather(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> None:
+    """Take the rules of the cluster for the namespace that is asked for."""
+    from lineward.adapters.kube import Cluster  # noqa: PLC0415 - a slow import that few need
+
+    namespaces = {dataset.namespace for dataset in inputs.datasets} - {""}
+    if not arguments.namespace and len(namespaces) != 1:
+        parser.error("give --namespace: whose policies apply?")
+    Cluster(arguments.context).gather(inputs, arguments.namespace or namespaces.pop())
+    if not inputs.policies:
+        raise InvalidInputError(Reason.POLICY_INVALID, "no policy of the cluster covers the namespace")
+
+
+def _require_rules(parser: Parser, inputs: Inputs) -> None:
     if not inputs.policies:
         parser.error("whose signature counts? give --policy, --cluster, or --issuer with --subject")
     if not inputs.trust_roots:
         parser.error("which keys are believed? give --trust-root FILE or --cluster")
+    if inputs.given and len({root.digest for root in inputs.trust_roots}) > 1:
+        parser.error("which keys are believed? give one --trust-root, or a policy that names one")
 
 
 def _give(inputs: Inputs, authorities: list[dict[str, object]]) -> None:

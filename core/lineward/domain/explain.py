@@ -42,8 +42,7 @@ def signature_steps(evidence: Sequence[Evidence | Refusal]) -> list[Step]:
 
 def _signature(name: str, item: Evidence | Refusal) -> Step:
     if isinstance(item, Refusal):
-        pending = item.reason is Reason.EVIDENCE_PENDING
-        return Step(name, Outcome.NOT_APPLICABLE if pending else Outcome.REFUSED, item.message, item.reason)
+        return Step(name, Outcome.REFUSED, item.message, item.reason)
     when = f"{item.signed_at:%Y-%m-%dT%H:%M:%SZ}" if item.signed_at else "an unknown time"
     return Step(name, Outcome.PASSED, f"{item.signer} at {when}")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lineward.domain import provenance as provenances
-from lineward.domain.dataset import DatasetVersion, Integrity, Lifecycle
-from lineward.domain.digest import Digest
+from lineward.domain.claims import difference
+from lineward.domain.dataset import DatasetVersion, Lifecycle
 from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, Signer
 from lineward.domain.plan import Refusal
@@ -168,38 +168,6 @@ def _same_as_signed(case: Case) -> Objection | None:
     return (Reason.SPEC_MISMATCH, said) if said else None
 
 
-def difference(dataset: DatasetVersion, subject: Digest, said: Provenance) -> str:
-    """What a DatasetVersion claims other than a statement about `subject` says; empty where they are equal."""
-    claims = (
-        ("dataset", dataset.dataset, said.name),
-        ("version", dataset.version, said.version),
-        ("subject", subject, said.integrity.manifest and said.integrity.manifest.digest),
-        *_integrity(dataset.integrity, said.integrity),
-    )
-    for name, there, signed in claims:
-        if there != signed:
-            return f"{name} is {str(there)[:80]}, but {str(signed)[:80]} was signed"
-    return ""
-
-
-def _integrity(there: Integrity, signed: Integrity) -> tuple[tuple[str, object, object], ...]:
-    return (
-        ("integrity.root", there.root, signed.root),
-        ("integrity.algorithm", there.algorithm, signed.algorithm),
-        ("integrity.profile", there.profile, signed.profile),
-        ("integrity.chunkBytes", there.chunk_bytes, signed.chunk_bytes),
-        ("integrity.files", there.files, signed.files),
-        ("integrity.bytes", there.bytes, signed.bytes),
-        ("integrity.manifest.size", *_sizes(there, signed)),
-    )
-
-
-def _sizes(there: Integrity, signed: Integrity) -> tuple[int, int]:
-    if there.manifest is None or signed.manifest is None:
-        return 0, 0
-    return there.manifest.size, signed.manifest.size
-
-
 def _data_recalled(case: Case) -> Objection | None:
     return _recalled(case, signer=False)
 
@@ -212,21 +180,27 @@ def _recalled(case: Case, *, signer: bool) -> Objection | None:
 
 
 def _age(case: Case) -> Objection | None:
-    signed_at = case.evidence.signed_at
-    if signed_at is None:
-        if not _within(case.evidence, case.bench.now):
-            return Reason.OUTSIDE_VALIDITY, "it has no trusted signing time, and the key is not valid now"
-        if case.bench.requirement.max_age is None:
-            return None
-        return Reason.ATTESTATION_TOO_OLD, "it has no trusted signing time, and the policy limits its age"
-    if signed_at > case.bench.now + MAX_SKEW:
+    signed_at, now = case.evidence.signed_at, case.bench.now
+    if signed_at is None and not _within(case.evidence, now):
+        return Reason.OUTSIDE_VALIDITY, "it has no trusted signing time, and the key is not valid now"
+    if signed_at is not None and signed_at > now + MAX_SKEW:
         return Reason.OUTSIDE_VALIDITY, f"signed in the future, at {signed_at:%Y-%m-%dT%H:%M:%SZ}"
-    if case.bench.requirement.max_age is not None and case.bench.now - signed_at > case.bench.requirement.max_age:
-        return (
-            Reason.ATTESTATION_TOO_OLD,
-            f"signed at {signed_at:%Y-%m-%dT%H:%M:%SZ}, longer ago than the policy allows",
-        )
-    return None
+    created = case.provenance.created_at if case.provenance else None
+    if created is not None and created > (signed_at or now) + MAX_SKEW:
+        return Reason.OUTSIDE_VALIDITY, f"it says it was made at {created:%Y-%m-%dT%H:%M:%SZ}, after its signature"
+    limit = case.bench.requirement.max_age
+    return _too_old(signed_at, created, now - limit) if limit is not None else None
+
+
+def _too_old(signed_at: datetime | None, created: datetime | None, oldest: datetime) -> Objection | None:
+    """The signer's own time counts too: whoever passes a key's bundle on can have it stamped anew."""
+    if signed_at is None:
+        return Reason.ATTESTATION_TOO_OLD, "it has no trusted signing time, and the policy limits its age"
+    first = min(signed_at, created or signed_at)
+    if first >= oldest:
+        return None
+    said = f"{'signed' if first == signed_at else 'made'} at {first:%Y-%m-%dT%H:%M:%SZ}"
+    return Reason.ATTESTATION_TOO_OLD, f"{said}, longer ago than the policy allows"
 
 
 def _within(evidence: Evidence, now: datetime) -> bool:

@@ -59,6 +59,14 @@ def choose(identity: VolumeIdentity, named: str, policies: Sequence[Policy], wor
     return Choice(None, _most_hopeful([objection for _, objection in judged if objection]))
 
 
+def not_at_hand(attestation: Attestation) -> Refusal | None:
+    """Why an attestation by `oci` or `url` counts for nothing: webhook, operator and command line fetch none."""
+    if attestation.bundle:
+        return None
+    where = attestation.oci or attestation.url
+    return Refusal(Reason.NO_ATTESTATION, f"its attestation at {where[:80]} is not fetched; put the bundle inline")
+
+
 def describe(identity: VolumeIdentity | None) -> str:
     """Name a volume identity for people."""
     if isinstance(identity, ClaimVolume):
@@ -110,8 +118,8 @@ def _judged(candidate: DatasetVersion, policy: Policy, root: TrustRoot, world: W
 def _evidence(
     attestation: Attestation, root: TrustRoot, known: Mapping[tuple[Digest, Digest], Evidence | Refusal]
 ) -> Evidence | Refusal:
-    if attestation.digest is None or not attestation.bundle:
-        where = attestation.oci or attestation.url
-        return Refusal(Reason.NO_ATTESTATION, f"its attestation at {where[:80]} is not fetched; put the bundle inline")
     pending = Refusal(Reason.EVIDENCE_PENDING, "its evidence is being verified")
+    refusal = not_at_hand(attestation)
+    if refusal or attestation.digest is None:
+        return refusal or pending
     return known.get((attestation.digest, root.digest), pending)

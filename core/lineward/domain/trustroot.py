@@ -36,6 +36,8 @@ def parse(obj: Mapping[str, Any]) -> TrustRoot:
         spec.fail("must have trustedRoot, keys or both")
     if len({key.name for key in keys}) != len(keys):
         spec.fail("has two keys of one name", "keys")
+    if len({key_digest(key.pem) for key in keys}) != len(keys):  # else the first one's window would hide the other's
+        spec.fail("has one key under two names", "keys")
     if not root and any(key.signing_time is SigningTime.REQUIRED for key in keys):
         spec.fail("is missing: a key requires a signing time, which only its authorities can tell", "trustedRoot")
     spec.done()

@@ -24,16 +24,20 @@ class Window:
         """Tell whether it may sign now."""
         return (self.start is None or self.start <= now) and (self.end is None or now <= self.end)
 
+    @property
+    def role(self) -> str:
+        """Whom it can stand in for: an authority or log for others of its kind, a key, which is a signer, for none."""
+        return f"key {self.name}" if self.kind == "key" else self.kind
+
 
 def warnings(windows: Sequence[Window], now: datetime, within: timedelta) -> list[str]:
-    """Say which kinds have no valid member, or none beyond `within`; old members beside valid ones are normal."""
+    """Say which roles nobody fills now, or beyond `within`; old authorities beside valid ones are normal."""
     said: list[str] = []
-    for kind in dict.fromkeys(window.kind for window in windows):
-        members = [window for window in windows if window.kind == kind]
-        valid = [window for window in members if window.valid(now)]
+    for role in dict.fromkeys(window.role for window in windows):
+        valid = [window for window in windows if window.role == role and window.valid(now)]
         if not valid:
-            said.append(f"no {kind} is valid now: nothing signed from now on will verify")
+            said.append(f"no {role} is valid now: nothing signed with it from now on will verify")
         elif not any(window.end is None or window.end > now + within for window in valid):
             last = max(window.end for window in valid if window.end is not None)
-            said.append(f"the last {kind} ends at {last:%Y-%m-%dT%H:%M:%SZ}")
+            said.append(f"the last {role} ends at {last:%Y-%m-%dT%H:%M:%SZ}")
     return said

@@ -14,6 +14,7 @@ from lineward.domain.dataset import Attestation, DatasetVersion
 from lineward.domain.errors import LinewardError
 from lineward.domain.evidence import Evidence, TrustRoot
 from lineward.domain.judge import Judgement, judge
+from lineward.domain.matching import not_at_hand
 from lineward.domain.plan import Refusal
 from lineward.domain.policy import Policy
 from lineward.domain.reasons import Reason
@@ -61,9 +62,10 @@ async def evidence(world: World, dataset: DatasetVersion, root: TrustRoot) -> Re
 
 
 async def _proves(world: World, attestation: Attestation, root: TrustRoot) -> Evidence | Refusal:
-    if attestation.bundle and attestation.digest is not None:
-        return await world.verify(attestation.bundle, attestation.digest, root)
-    return Refusal(Reason.EVIDENCE_INVALID, "attestations by oci and url are not fetched; put the bundle inline")
+    refusal = not_at_hand(attestation)
+    if refusal or attestation.digest is None:
+        return refusal or Refusal(Reason.EVIDENCE_PENDING, "its bundle has no digest yet")
+    return await world.verify(attestation.bundle, attestation.digest, root)
 
 
 async def _policies(world: World, namespace: str) -> list[Policy]:

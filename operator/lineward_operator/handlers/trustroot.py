@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from lineward.adapters.anchors import Anchors
+from lineward.adapters import trustroots
 from lineward.domain import trustroot
 from lineward.domain.conditions import Condition, Status, Type, timestamp
 from lineward.domain.errors import InvalidInputError, LinewardError
@@ -37,8 +36,7 @@ def parsed(obj: Json) -> TrustRoot | LinewardError:
     """The TrustRoot, or why it cannot be used."""
     try:
         root = trustroot.parse(obj)
-        if root.trusted_root_json:
-            Anchors(root.trusted_root_json)
+        trustroots.require_usable(root)
     except LinewardError as error:
         return error
     return root
@@ -62,20 +60,8 @@ async def reconcile(world: World, namespace: str, name: str) -> float | None:
 
 def expires(root: TrustRoot, now: datetime) -> datetime | None:
     """When the first key that may be used now ends; None where none has an end."""
-    return min(
-        (end for start, end in _windows(root) if end and end > now and (start is None or start <= now)), default=None
-    )
-
-
-def _windows(root: TrustRoot) -> Iterable[tuple[datetime | None, datetime | None]]:
-    yield from ((key.not_before, key.not_after) for key in root.keys)
-    if root.trusted_root_json:
-        message = Anchors(root.trusted_root_json).message
-        for authority in (*message.certificate_authorities, *message.timestamp_authorities):
-            yield authority.valid_for.start, authority.valid_for.end
-        for log in (*message.tlogs, *message.ctlogs):
-            if log.public_key.valid_for:
-                yield log.public_key.valid_for.start, log.public_key.valid_for.end
+    ends = (window.end for window in trustroots.windows(root) if window.valid(now))
+    return min((end for end in ends if end), default=None)
 
 
 def _conditions(end: datetime | None, now: datetime) -> list[Condition]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.shell.operator.stage import NOW, Cluster, policy
 
 from lineward.domain import dataset as datasets
@@ -34,11 +36,14 @@ INTEGRITY = {
     "bytes": 12,
     "manifest": {"digest": MANIFEST, "size": 100},
 }
-PEM = """-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPBu1rtTNCjlHxMb3HfNpEdEyo2mq
-HMbSpsmFzn4WJLcYMrr1Jl1FaKEcSBMQDFkMZCLOLcN6bQJVkMrmVDRQbg==
------END PUBLIC KEY-----
-"""
+
+
+def a_key(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None) -> str:
+    public = (key or ec.generate_private_key(ec.SECP256R1())).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+PEM = a_key()
 TRUST: Json = {"metadata": {"name": "default"}, "spec": {"keys": [{"name": "vault", "pem": PEM}]}}
 
 
@@ -186,15 +191,21 @@ async def test_a_policy_says_what_it_lacks(cluster: Cluster) -> None:
 
 async def test_a_trust_root_that_is_none_is_said_to_be(cluster: Cluster) -> None:
     obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"trustedRoot": "{}"}})
-    assert cluster.condition("Ready", obj)["reason"] == "TrustRootInvalid"
+    ready = cluster.condition("Ready", obj)
+    assert ready["reason"] == "TrustRootInvalid"
+    assert ready["message"] == "trustedRoot lacks mediaType, tlogs, certificateAuthorities, ctlogs"
+    odd = a_key(rsa.generate_private_key(65537, 2048))
+    for pems in ([PEM, odd], [odd, PEM]):
+        keys = [{"name": f"k{i}", "pem": pem} for i, pem in enumerate(pems)]
+        obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"keys": keys}})
+        ready = cluster.condition("Ready", obj)
+        assert (ready["status"], ready["reason"]) == ("False", "TrustRootInvalid")
+        assert f"key k{pems.index(odd)}: only P-256" in ready["message"]
 
 
 async def test_a_trust_root_shows_when_its_first_key_ends(cluster: Cluster) -> None:
-    keys = [
-        {"name": "a", "pem": PEM, "notAfter": "2026-12-01T00:00:00Z"},
-        {"name": "b", "pem": PEM, "notAfter": "2027-12-01T00:00:00Z"},
-        {"name": "gone", "pem": PEM, "notAfter": "2025-12-01T00:00:00Z"},
-    ]
+    ends = {"a": "2026-12-01T00:00:00Z", "b": "2027-12-01T00:00:00Z", "gone": "2025-12-01T00:00:00Z"}
+    keys = [{"name": name, "pem": a_key(), "notAfter": end} for name, end in ends.items()]
     obj = await cluster.have(TRUST_ROOTS, {"metadata": {"name": "default"}, "spec": {"keys": keys}})
     assert obj["status"]["expires"] == "2026-12-01T00:00:00Z"
     assert cluster.condition("Expiring", obj)["status"] == "True"

@@ -19,10 +19,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.shell.webhook.fakeapi import FakeApi, running, until
 from tests.shell.webhook.reviews import review
 from tests.shell.webhook.test_server import write_pair
 from tests.unit.evidence.samples import DATASET, POLICY, an_evidence
+from tests.unit.evidence.test_key_bundles import pem
 from tests.unit.gate.pods import SETTINGS, a_pod, a_world, mutated, of_another_version, with_change
 
 from lineward.domain.evidence import TrustRoot
@@ -33,6 +36,7 @@ from lineward_webhook.cache import OURS, Cache
 from lineward_webhook.evidence import EvidenceStore, Result
 
 Json = dict[str, Any]
+TRUSTED_ROOT = dumps(PrivateSigstore().trusted_root()).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +65,7 @@ async def cached(api: FakeApi) -> AsyncIterator[Cache]:
 async def a_cluster() -> FakeApi:
     api = FakeApi()
     await api.put("/api/v1/namespaces", "ml")
-    await api.put(f"{OURS}/trustroots", "default", spec={"trustedRoot": "{}"})
+    await api.put(f"{OURS}/trustroots", "default", spec={"trustedRoot": TRUSTED_ROOT})
     outputs = {"outputs": [{"persistentVolumeClaim": {"name": "model-out"}}]}
     await api.put(f"{OURS}/provenancepolicies", "training", spec={**POLICY["spec"], "volumes": outputs})
     await api.put(f"{OURS}/datasetversions", "german-credit-1.0.0", "ml", spec=copy.deepcopy(DATASET["spec"]))
@@ -130,8 +134,13 @@ async def test_what_cannot_be_read_never_looks_absent() -> None:
         await becomes(cache, Reason.POLICY_INVALID)
         await api.put(f"{OURS}/provenancepolicies", "p2", spec={"mode": "audit", "newField": 1})
         await becomes(cache)
-        await api.put(f"{OURS}/trustroots", "default", spec={})
-        await becomes(cache, Reason.TRUST_ROOT_INVALID)
+        good = {"name": "a", "pem": pem(ec.generate_private_key(ec.SECP256R1()))}
+        odd = {"name": "b", "pem": pem(rsa.generate_private_key(65537, 2048))}
+        for broken in ({}, {"trustedRoot": "{}"}, {"trustedRoot": TRUSTED_ROOT, "keys": [good, odd]}):
+            await api.put(f"{OURS}/trustroots", "default", spec=broken)
+            await becomes(cache, Reason.TRUST_ROOT_INVALID)
+            await api.put(f"{OURS}/trustroots", "default", spec={"trustedRoot": TRUSTED_ROOT, "keys": [good]})
+            await becomes(cache)
 
 
 async def test_the_census_sees_writers_and_readers() -> None:

@@ -186,6 +186,26 @@ def test_age_is_judged_at_each_decision() -> None:
     assert decide(timeless).verdict is Verdict.VERIFIED
 
 
+def test_a_renewed_stamp_makes_nothing_younger_than_its_signer_says() -> None:
+    """Whoever passes a key's bundle on can have the same signature stamped again."""
+    require = [{"predicateType": an_evidence().predicate_type, "maxAge": "24h"}]
+    said = changed(PREDICATE, "createdAt", "2026-05-31T12:00:00Z")
+    assert decide(an_evidence(said, signed_at=NOW), require=require).verdict is Verdict.VERIFIED
+    said = changed(PREDICATE, "createdAt", "2026-05-31T11:59:59Z")
+    judged = decide(an_evidence(said, signed_at=NOW), require=require)
+    assert (judged.reason, "made at 2026-05-31" in judged.message) == (Reason.ATTESTATION_TOO_OLD, True)
+
+
+def test_nothing_is_signed_before_it_was_made() -> None:
+    for signed_at in (NOW, None):
+        for late, verdict in ((timedelta(), Verdict.VERIFIED), (timedelta(seconds=1), Verdict.REFUSED)):
+            made = f"{NOW + MAX_SKEW + late:%Y-%m-%dT%H:%M:%SZ}"
+            evidence = an_evidence(changed(PREDICATE, "createdAt", made), signed_at=signed_at)
+            judged = decide(replace(evidence, not_after=NOW))
+            assert judged.verdict is verdict
+            assert verdict is Verdict.VERIFIED or judged.reason is Reason.OUTSIDE_VALIDITY
+
+
 def test_without_a_signing_time_the_key_must_be_valid_now() -> None:
     timeless = an_evidence(signed_at=None)
     second = timedelta(seconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from base64 import b64decode
@@ -23,6 +24,7 @@ from lineward.domain.errors import LinewardError, RefusedError
 from lineward.domain.evidence import KeyAnchor, SigningTime, TrustRoot
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
+from lineward.domain.trustroot import der_of
 
 STATEMENT = statement.build(Statement("d", Digest.parse(MANIFEST), DATASET_PROVENANCE, PREDICATE))
 STAMPED_AT = SIGNED_AT + timedelta(seconds=1)
@@ -69,7 +71,7 @@ def reason(verifier: SigstoreVerifier, bundle: dict[str, Any], trust_root: Trust
 def test_listed_keys_are_believed(
     key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, verifier: SigstoreVerifier, private: PrivateSigstore
 ) -> None:
-    anchors = (VAULT, KeyAnchor("other", pem(key), None, END))
+    anchors = (VAULT,) if key is KEY else (VAULT, KeyAnchor("other", pem(key), None, END))
     evidence = verifier.verify(dumps(private.sign_with_key(STATEMENT, key)), root(None, *anchors))
     assert evidence.signer.key == ("vault" if key is KEY else "other")
     assert evidence.signer.key_digest == trustroot.key_digest(pem(key))
@@ -258,9 +260,23 @@ def test_stray_characters_in_base64_are_refused(
 def test_other_kinds_of_keys_are_no_anchor(
     key: PrivateKey, verifier: SigstoreVerifier, private: PrivateSigstore
 ) -> None:
-    bundle = private.sign_with_key(STATEMENT, ec.generate_private_key(ec.SECP256R1()))
-    trust_root = root(None, KeyAnchor("odd", pem(key), None, END))
-    assert reason(verifier, bundle, trust_root) is Reason.TRUST_ROOT_INVALID
+    """Wherever it stands: a good key beside it signed."""
+    bundle = private.sign_with_key(STATEMENT, KEY)
+    odd = KeyAnchor("odd", pem(key), None, END)
+    for anchors in ((odd,), (odd, VAULT), (VAULT, odd)):
+        assert reason(verifier, bundle, root(None, *anchors)) is Reason.TRUST_ROOT_INVALID
+
+
+def test_one_key_in_two_encodings_is_one_key(verifier: SigstoreVerifier, private: PrivateSigstore) -> None:
+    """Else the second one's window would never be asked."""
+    bundle = private.sign_with_key(STATEMENT, KEY)
+    der = der_of(VAULT.pem)
+    point = KEY.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    header = bytes([0x30, der[1] - 32]) + der[2:24] + bytes([der[24] - 32]) + der[25:26]
+    text = base64.b64encode(header + point).decode()
+    again = KeyAnchor("again", f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n", None, END)
+    assert verifier.verify(dumps(bundle), root(None, again)).signer.key == "again"
+    assert reason(verifier, bundle, root(None, VAULT, again)) is Reason.TRUST_ROOT_INVALID
 
 
 def test_a_certificate_bundle_needs_a_sigstore_root(verifier: SigstoreVerifier, private: PrivateSigstore) -> None:

@@ -263,6 +263,8 @@ def test_a_policy_matches_by_namespace_pod_and_owner(match: dict[str, Any], *, h
         ("spec/keys/0/signingTime", ""),
         ("spec/keys/0/signingTime", None),
         ("spec/keys", [TRUST_ROOT["spec"]["keys"][0]] * 2),
+        ("spec/keys", [TRUST_ROOT["spec"]["keys"][0], {"name": "other", "pem": PEM.replace("AAAA", "AA\nAA")}]),
+        ("spec/keys", [{"name": word.lower(), "pem": PEM, "signingTime": word} for word in SigningTime]),
         ("spec/trustedRoot", {}),
         ("spec/unknown", 1),
     ],

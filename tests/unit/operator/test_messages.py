@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from tests.shell.operator import pods
 from tests.shell.operator.stage import NOW
 
+from lineward.domain.dataset import DNS_NAME
 from lineward.domain.messages import MAX_MESSAGE, cut
 from lineward.domain.podstatus import Owner, PodRecord
 from lineward.domain.reasons import Reason
@@ -39,6 +41,13 @@ def test_a_short_event_is_not_cut() -> None:
     pod = replace(BAD, name="train-0", message="modified a.csv.")
     step = f"Next step: {Reason.CONTENT_DIFFERS.next_step}. See docs/reasons.md#contentdiffers"
     assert event("ml", pod, JOB, NOW)["message"] == f"pod train-0: modified a.csv. {step}"
+
+
+@pytest.mark.parametrize("end", ["-", "."])
+def test_an_events_name_is_valid_whatever_is_cut_off_it(end: str) -> None:
+    about = replace(JOB, name="n" * 199 + end + "tail")
+    name = event("ml", BAD, about, NOW)["metadata"]["name"]
+    assert re.fullmatch(DNS_NAME, name)
 
 
 @pytest.mark.parametrize("name", ["train-0", NAME])
