@@ -1,7 +1,8 @@
 """What verifying evidence costs beside bare sigstore-python, what a decision costs, and what each role imports.
 
 Both verifiers check the same bundles by turns in one process; CPU times vary with the machine, the ratio is what to
-watch. A decision is `judge` over evidence that was verified before. Imports are measured in processes of their own.
+watch. Both parse the statement. A decision is what the webhook does for one volume: find the DatasetVersions that name
+it and their evidence, verified before, and judge. Imports are measured in processes of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,11 +33,13 @@ from lineward.adapters import sources
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli.conformance import embedded_root
 from lineward.domain import statement, trustroot
-from lineward.domain.dataset import DatasetVersion
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
-from lineward.domain.judge import judge
+from lineward.domain.matching import choose
+from lineward.domain.policy import Policy
+from lineward.domain.recall import Recall
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
+from lineward.domain.world import World
 
 CALLS = 400
 """Of each verifier, by turns; the lower quartile is taken, since other work on the machine only ever adds."""
@@ -62,8 +65,8 @@ def seconds(work: Callable[[], object], times: int) -> float:
     return (time.process_time() - started) / times
 
 
-def compare(name: str, raw: bytes, root: str, identity: tuple[str, str], *, ours: bool) -> None:
-    """Print the cost of one bundle, bare and ours; `ours` says whether the statement is of our type."""
+def compare(name: str, raw: bytes, root: str, identity: tuple[str, str]) -> None:
+    """Print the cost of one bundle, bare and ours."""
     subject, issuer = identity
     bare = Verifier(trusted_root=TrustedRoot(RootMessage.from_json(root)))
     policy = AllOf([OIDCIssuerV2(issuer), Identity(identity=subject)])
@@ -73,7 +76,7 @@ def compare(name: str, raw: bytes, root: str, identity: tuple[str, str], *, ours
         return json.loads(bare.verify_dsse(Bundle.from_json(raw), policy)[1])
 
     def lineward() -> object:
-        return verifier.verify(raw, trust_root) if ours else verifier.check(raw, trust_root)
+        return verifier.verify(raw, trust_root)
 
     pairs = [(seconds(library, 1), seconds(lineward, 1)) for _ in range(CALLS)]
     each = list(zip(*pairs, strict=True))
@@ -90,13 +93,13 @@ def bundles() -> None:
     said = statement.build(Statement("d", Digest.parse(MANIFEST), DATASET_PROVENANCE, PREDICATE))
     root = dumps(private.trusted_root()).decode()
     identity = ("data-team@example.org", "https://issuer.example")
-    compare("Rekor v2, dataset provenance", dumps(private.sign(said)), root, identity, ours=True)
+    compare("Rekor v2, dataset provenance", dumps(private.sign(said)), root, identity)
     case = vectors_folder() / "sigstore-conformance" / "bundle-verify" / "happy-path-intoto-in-dsse-v3"
     if not case.is_dir():
         print("Rekor v1, public-good root: skipped, the conformance vectors are not here")
         return
     raw = (case / "bundle.sigstore.json").read_bytes()
-    compare("Rekor v1, public-good root", raw, embedded_root(), signer(raw), ours=False)
+    compare("Rekor v1, public-good root", raw, embedded_root(), signer(raw))
 
 
 def signer(raw: bytes) -> tuple[str, str]:
@@ -106,8 +109,6 @@ def signer(raw: bytes) -> tuple[str, str]:
 
 
 def decisions() -> None:
-    now = datetime(2026, 6, 1, tzinfo=UTC)
-    dataset: DatasetVersion = a_dataset()
     constraints = {
         "licenses": ["CC-BY-4.0"],
         "classifications": ["internal"],
@@ -117,10 +118,32 @@ def decisions() -> None:
     }
     plain = a_policy()
     strict = a_policy(require=[{"predicateType": DATASET_PROVENANCE, "maxAge": "8760h", "constraints": constraints}])
-    evidence = [an_evidence()]
-    for name, policy in (("no constraint", plain), ("age and five constraints", strict)):
-        cost = min(seconds(lambda policy=policy: judge(dataset, evidence, policy, (), now), 5000) for _ in range(5))
+    recalls = tuple(Recall(f"r{i}", "why", dataset=f"another-{i}", consent="consent-1999-1") for i in range(5))
+    for name, policy, called in (
+        ("no constraint", plain, ()),
+        ("age and five constraints", strict, ()),
+        ("the same and five recalls", strict, recalls),
+    ):
+        cost = min(seconds(decision(policy, called), 5000) for _ in range(5))
         print(f"cached decision, {name:<27} {cost * 1e6:5.1f} us")
+
+
+def decision(policy: Policy, recalls: Sequence[Recall]) -> Callable[[], object]:
+    """Whether a policy lets a claim be read, by what the webhook has in its caches."""
+    dataset = a_dataset(attestations=[{"bundle": "{}"}])
+    root, attestation = trustroot.make(policy.trust_root, "{}"), dataset.attestations[0]
+    assert attestation.digest is not None
+    claim = dataset.volumes[0]
+    world = World(
+        namespace="ml",
+        now=datetime(2026, 6, 1, tzinfo=UTC),
+        trust_roots={root.name: root},
+        datasets={claim: (dataset,)},
+        evidence={(attestation.digest, root.digest): an_evidence()},
+        recalls=recalls,
+    )
+    assert choose(claim, "", (policy,), world).dataset is dataset
+    return lambda: choose(claim, "", (policy,), world)
 
 
 def huge() -> None:
