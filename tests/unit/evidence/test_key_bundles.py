@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from base64 import b64decode
 from dataclasses import replace
