@@ -20,6 +20,7 @@ FIRST: dict[str, Any] = {
             "system": "s3",
             "pin": {"s3": {"bucket": "b", "key": "credit.csv", "versionId": "v7"}},
             "digest": "sha256:" + "a" * 64,
+            "attestation": {"digest": "sha256:" + "b" * 64},
             "consent": {"documentId": "c-1", "status": "granted"},
         },
         {"uri": "s3://b/recalled.csv"},

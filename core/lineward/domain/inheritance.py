@@ -12,7 +12,7 @@ from typing import Any
 _TAKEN = frozenset({"dataset", "sources", "collection", "use", "quality", "extensions", "critical"})
 _OF_BYTES: Mapping[str, frozenset[str]] = {
     "dataset": frozenset({"version", "previousVersion"}),
-    "sources": frozenset({"pin", "digest"}),
+    "sources": frozenset({"pin", "digest", "attestation"}),
     "quality": frozenset({"checks", "statistics"}),
 }
 """What these members say of one state of the data."""
