@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
+from e2e import command
+
 
 def root() -> Path:
     """The cache folder: ``$LINEWARD_CACHE``, else the XDG cache home, with ``lineward`` below it."""
@@ -39,6 +41,6 @@ def locked(path: Path, waiting: str = "", *, shared: bool = False) -> Iterator[N
             flock(handle, kind | LOCK_NB)
         except BlockingIOError:
             if waiting:
-                print(waiting, flush=True)
+                command.tell(waiting)
             flock(handle, kind)
         yield

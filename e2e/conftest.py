@@ -7,7 +7,6 @@ business of the process that the user started: with `-n` there are others, which
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from e2e import command
 from e2e.demo.data import german_credit
 from e2e.sigstore.fixture import cluster_kubeconfig, cosign, private_sigstore
 from e2e.sigstore.stack import Stack
@@ -34,7 +34,7 @@ _RUN = pytest.StashKey[Run]()
 def pytest_configure(config: pytest.Config) -> None:
     folder = _worker(config).get(_FOLDER)
     if folder is None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        command.heed()
     config.stash[_RUN] = Run(Path(folder or tempfile.mkdtemp(prefix="lineward-e2e-")))
 
 
@@ -62,7 +62,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The same where a second Ctrl-C came before it."""
+    """The same where something else went wrong before it."""
     if not _worker(config):
         config.stash[_RUN].stop()
         shutil.rmtree(config.stash[_RUN].folder)

@@ -7,21 +7,25 @@ the training container has no start time.
 from __future__ import annotations
 
 import json
-import re
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from e2e.support import workloads
+from e2e.support import attacks, metrics, workloads
 from e2e.support.kubectl import Object, wait_for
+from e2e.support.metrics import counted, total
 from e2e.support.release import NAMESPACE as OWN
 from e2e.support.release import Release
 from e2e.support.world import Identity, World
-from lineward.domain import verdict
 from lineward.domain.assurance import Assurance
+from lineward.domain.verdict import EXIT_DIFFERS, Verdict
 
+Denied = Callable[[Object, str], str]
 OUTPUT = "model"
+ZEROS = 512 << 20
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +48,51 @@ def submit(enforced: World) -> Callable[..., str]:
     return submitted
 
 
-def denied(world: World, job: str, reason: str) -> str:
-    """The denial's message, after checking that there is no pod and that the metrics counted it."""
-    message = workloads.denial(world.kubectl, job)
-    assert f": {reason}:" in message, message
-    assert workloads.pod_of(world.kubectl, job) is None
-    world.kubectl.delete("job", job)
-    return message
+@pytest.fixture
+def denied(enforced: World, release: Release) -> Denied:
+    """Submits a Job and gives the denial's message: there is no pod, and the webhook counted why."""
+
+    def submitted(job: Object, reason: str) -> str:
+        with counted(f"denied for {reason}", metrics.admissions(release, "denied", "enforce", reason)):
+            name = workloads.submit(enforced.kubectl, job)
+            message = workloads.denial(enforced.kubectl, name)
+        assert f": {reason}:" in message, message
+        assert workloads.pod_of(enforced.kubectl, name) is None
+        enforced.kubectl.delete("job", name)
+        return message
+
+    return submitted
 
 
-def metric(text: str, name: str, **labels: str) -> float:
-    """Sum of a metric's samples that carry these labels."""
-    total = 0.0
-    for line in text.splitlines():
-        found = re.fullmatch(r"([a-z_]+)\{(.*)\} ([0-9.e+-]+)", line)
-        if found and found[1] == name and all(f'{key}="{value}"' in found[2] for key, value in labels.items()):
-            total += float(found[3])
-    return total
+@pytest.fixture(scope="module")
+def hashing(enforced: World, team: Identity) -> str:
+    """A Job that spends seconds on verifying: a large file of zeros, on a tenth of a CPU."""
+    enforced.storage.claim("zeros", {})
+    enforced.storage.shell(f"truncate -s {ZEROS} /disk/zeros/zeros.bin")
+    with tempfile.TemporaryDirectory() as scratch:
+        with Path(scratch, "zeros.bin").open("wb") as file:
+            file.truncate(ZEROS)
+        enforced.attest_folder(Path(scratch), "zeros", team, dataset="zeros", version="1")
+    job = enforced.job("hashing", {"data": "zeros"})
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    share = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "100m", "memory": "512Mi"}}
+    container.update(command=["/bin/true"], args=[], resources=share)
+    return workloads.submit(enforced.kubectl, job)
 
 
 def test_under_audit_the_unsigned_job_runs_and_is_reported(
-    world: World, team: Identity, files: dict[str, bytes]
+    world: World, team: Identity, files: dict[str, bytes], release: Release
 ) -> None:
     world.storage.claim("credit-audit", files)
     world.set_policy("audit", team)
-    name = workloads.submit(world.kubectl, world.job("audited", {"data": "credit-audit"}))
-    pod = workloads.wait_for_end(world.kubectl, name)
+    let_through = metrics.admissions(release, "allowed", "audit", "Unvouched")
+    with counted("what audit found", let_through, metrics.verdicts(release, "Refused", "audit", "Unvouched")):
+        name = workloads.submit(world.kubectl, world.job("audited", {"data": "credit-audit"}))
+        pod = workloads.wait_for_end(world.kubectl, name)
     assert pod["status"]["phase"] == "Succeeded"
     assert workloads.was_started(pod, "train")
-    verify = workloads.container_status(pod, "lineward-verify")["state"]["terminated"]
-    assert verify["exitCode"] == 0
-    assert verdict.decode(verify["message"]).verdict is verdict.Verdict.REFUSED
+    assert workloads.container_status(pod, "lineward-verify")["state"]["terminated"]["exitCode"] == 0
+    assert workloads.verdict_of(pod).verdict is Verdict.REFUSED
     would_deny = world.run_of(name)["status"]["wouldDeny"]
     assert [(one["reason"], one["volume"]) for one in would_deny] == [("Unvouched", "data")]
 
@@ -82,47 +100,43 @@ def test_under_audit_the_unsigned_job_runs_and_is_reported(
 def test_attested_data_is_admitted_verified_and_recorded(
     enforced: World, submit: Callable[..., str], release: Release, files: dict[str, bytes]
 ) -> None:
-    name = submit("good", {"data": "credit"}, output=OUTPUT, seconds=6)
-    wait_for("the trainer", lambda: _trains(enforced, name), 90)
-    metrics = _sidecar_metrics(enforced, name)
-    assert metric(metrics, "lineward_volume_verified", volume="data", dataset="german-credit", version="1.0.0") == 1
-    assert metric(metrics, "lineward_volume_bytes", volume="data") == sum(map(len, files.values()))
-
-    pod = workloads.wait_for_end(enforced.kubectl, name)
+    let_in = metrics.admissions(release, "allowed", "enforce", "Verified")
+    with counted("a good run", let_in, metrics.verdicts(release, "Verified", "enforce", "Verified")):
+        name = submit("good", {"data": "credit"}, output=OUTPUT, seconds=6)
+        wait_for("the trainer", lambda: workloads.running(enforced.kubectl, name, "train"), 90)
+        found = _sidecar_metrics(enforced, name)
+        assert total(found, "lineward_volume_verified", volume="data", dataset="german-credit", version="1.0.0") == 1
+        assert total(found, "lineward_volume_bytes", volume="data") == sum(map(len, files.values()))
+        pod = workloads.wait_for_end(enforced.kubectl, name)
     assert pod["status"]["phase"] == "Succeeded"
     assert [one["name"] for one in pod["spec"]["initContainers"]] == ["lineward-verify", "lineward-sidecar"]
     _assert_verify_came_first(pod)
-    found = verdict.decode(workloads.container_status(pod, "lineward-verify")["state"]["terminated"]["message"])
-    assert found.verdict is verdict.Verdict.VERIFIED
-    assert (found.volumes[0].files, found.volumes[0].assurance) == (len(files), Assurance.FULL)
+    judged = workloads.verdict_of(pod)
+    assert judged.verdict is Verdict.VERIFIED
+    assert (judged.volumes[0].files, judged.volumes[0].assurance) == (len(files), Assurance.FULL)
 
     run = enforced.run_of(name)
     assert (run["status"]["verdict"], run["status"]["mode"]) == ("Verified", "enforce")
     assert json.loads(enforced.storage.read(f"{OUTPUT}/model.json"))["rows"] == 1000
     events = wait_for("the final lineage event", lambda: _complete_events(enforced, release, name), 60, every=2)
     assert {"START", "RUNNING", "COMPLETE"} <= {event["eventType"] for event in events}
-    assert metric(release.metrics("operator"), "lineward_verifications_total", verdict="Verified") >= 1
 
 
-def test_unsigned_data_is_denied(enforced: World, submit: Callable[..., str], release: Release) -> None:
-    before = _denials(release, "Unvouched")
-    message = denied(enforced, submit("raw", {"data": "credit-raw"}), "Unvouched")
+def test_unsigned_data_is_denied(enforced: World, denied: Denied) -> None:
+    message = denied(enforced.job("raw", {"data": "credit-raw"}), "Unvouched")
     assert 'volume "data"' in message
     assert "lineward attest" in message
-    assert _denials(release, "Unvouched") > before
 
 
-def test_wrong_signer_is_denied(
-    enforced: World, submit: Callable[..., str], intern: Identity, files: dict[str, bytes]
-) -> None:
+def test_wrong_signer_is_denied(enforced: World, denied: Denied, intern: Identity, files: dict[str, bytes]) -> None:
     enforced.storage.claim("credit-intern", files)
     name = enforced.attest(files, "credit-intern", intern, dataset="german-credit", version="1.0.1")
     condition = enforced.condition("datasetversion", name)
     assert (condition["status"], condition["reason"]) == ("False", "WrongIdentity")
-    assert intern.email in denied(enforced, submit("intern", {"data": "credit-intern"}), "WrongIdentity")
+    assert intern.email in denied(enforced.job("intern", {"data": "credit-intern"}), "WrongIdentity")
 
 
-def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str], release: Release) -> None:
+def test_forged_status_admits_nothing(enforced: World, denied: Denied, release: Release) -> None:
     """Even whoever speaks as the operator, who alone may write status, cannot make the webhook believe it."""
     name = next(
         one["metadata"]["name"]
@@ -133,15 +147,14 @@ def test_forged_status_admits_nothing(enforced: World, submit: Callable[..., str
     patch = json.dumps({"status": {"conditions": forged}})
     as_operator = ["--as", f"system:serviceaccount:{OWN}:lineward-operator", "--as-group", "system:masters"]
     arguments = ["datasetversion", name, "--subresource=status", "--type=merge", "-p", patch]
-    refused = enforced.kubectl.run("patch", *arguments)
-    assert b"lineward-status" in refused.stderr
+    attacks.refused(enforced.kubectl, "lineward-status", "patch", *arguments)
     release.stop("operator")
     try:
         enforced.kubectl("patch", *arguments, *as_operator)
-        denied(enforced, submit("forged", {"data": "credit-intern"}), "WrongIdentity")
+        denied(enforced.job("forged", {"data": "credit-intern"}), "WrongIdentity")
         assert "True" in enforced.kubectl("get", "datasetversion", name, "--no-headers").split()
     finally:
-        release.own("scale", "deployment/lineward-operator", "--replicas=1")
+        release.start("operator")
 
 
 def test_one_changed_byte_stops_the_pod_before_training(
@@ -151,41 +164,58 @@ def test_one_changed_byte_stops_the_pod_before_training(
     enforced.attest(files, "credit-edited", team, dataset="german-credit", version="1.1.0")
     victim = "/disk/credit-edited/applications-1.csv"
     enforced.storage.shell(f"printf X | dd of={victim} bs=1 seek=5000 conv=notrunc status=none")
-    name = submit("edited", {"data": "credit-edited"})
-    pod = workloads.wait_for_end(enforced.kubectl, name)
+    with counted("the changed byte", metrics.verdicts(release, "Refused", "enforce", "ContentDiffers")):
+        name = submit("edited", {"data": "credit-edited"})
+        pod = workloads.wait_for_end(enforced.kubectl, name)
     assert pod["status"]["phase"] == "Failed"
     assert not workloads.was_started(pod, "train")
     assert not workloads.was_started(pod, "lineward-sidecar")
     terminated = workloads.container_status(pod, "lineward-verify")["state"]["terminated"]
-    assert terminated["exitCode"] == verdict.EXIT_DIFFERS
+    assert terminated["exitCode"] == EXIT_DIFFERS
     assert "applications-1.csv" in terminated["message"]
-    assert verdict.decode(terminated["message"]).volumes[0].changed == ("modified applications-1.csv",)
+    assert workloads.verdict_of(pod).volumes[0].changed == ("modified applications-1.csv",)
 
     run = enforced.run_of(name)
     assert (run["status"]["verdict"], run["status"]["reason"]) == ("Refused", "ContentDiffers")
     for owner in (pod, enforced.kubectl.get("job", name)):
         assert "applications-1.csv" in _event(enforced, owner, "ContentDiffers")
-    assert metric(release.metrics("operator"), "lineward_verifications_total", reason="ContentDiffers") >= 1
 
 
-def test_undeclared_second_claim_is_denied(enforced: World, submit: Callable[..., str]) -> None:
-    message = denied(enforced, submit("second", {"data": "credit", "extra": "credit-raw"}), "Unvouched")
+def test_undeclared_second_claim_is_denied(enforced: World, denied: Denied) -> None:
+    message = denied(enforced.job("second", {"data": "credit", "extra": "credit-raw"}), "Unvouched")
     assert 'volume "extra"' in message
     assert 'volume "data"' not in message
 
 
 def test_injected_containers_cannot_be_patched_or_entered(enforced: World) -> None:
+    kubectl = enforced.kubectl
     gated = enforced.job("gated", {"data": "credit"})
     gated["spec"]["template"]["spec"]["schedulingGates"] = [{"name": "example.com/hold"}]
-    workloads.submit(enforced.kubectl, gated)
-    name = workloads.wait_for_pod(enforced.kubectl, "gated")["metadata"]["name"]
-    patch = json.dumps([{"op": "replace", "path": "/spec/initContainers/0/image", "value": enforced.trainer}])
-    patched = enforced.kubectl.run("patch", "pod", name, "--type=json", "-p", patch)
-    assert patched.returncode
-    assert b"lineward" in patched.stderr
-    entered = enforced.kubectl.run("exec", name, "-c", "lineward-verify", "--", "/bin/true")
-    assert b"lineward-exec" in entered.stderr
-    enforced.kubectl.delete("job", "gated")
+    workloads.submit(kubectl, gated)
+    before = workloads.wait_for_pod(kubectl, "gated")
+    name = before["metadata"]["name"]
+    with counted("the patch", metrics.refusals(kubectl, "lineward-containers")):
+        said = attacks.refused(kubectl, "lineward-containers", *attacks.change_image(name, enforced.trainer))
+    assert "ContainerChanged" in said
+    with counted("the exec", metrics.refusals(kubectl, "lineward-exec")):
+        attacks.refused(kubectl, "lineward-exec", *attacks.enter(name, "lineward-verify"))
+    after = kubectl.get("pod", name)
+    assert after["spec"]["initContainers"] == before["spec"]["initContainers"]
+    assert before["spec"]["initContainers"][0]["image"] != enforced.trainer
+    assert not any(workloads.was_started(after, one) for one in ("lineward-verify", "lineward-sidecar", "train"))
+    kubectl.delete("job", "gated")
+
+
+def test_verify_cannot_be_entered_or_changed_while_it_hashes(enforced: World, hashing: str) -> None:
+    """The attacks that end a verify container with an exit code of the attacker's choice; admins may try them too."""
+    kubectl, verify = enforced.kubectl, "lineward-verify"
+    running = wait_for("verify to run", lambda: workloads.running(kubectl, hashing, verify), 90)
+    name = workloads.wait_for_pod(kubectl, hashing)["metadata"]["name"]
+    attacks.refused(kubectl, "lineward-exec", *attacks.enter(name, verify))
+    attacks.refused(kubectl, "lineward-exec", "attach", name, "-c", verify)
+    attacks.refused(kubectl, "lineward-ephemeral", *attacks.debug(name, enforced.trainer, verify))
+    attacks.refused(kubectl, "lineward-containers", *attacks.change_image(name, enforced.trainer))
+    assert workloads.running(kubectl, hashing, verify) == running, "it ended before the last attack"
 
 
 def test_an_output_that_holds_files_is_refused(enforced: World, submit: Callable[..., str]) -> None:
@@ -197,13 +227,13 @@ def test_an_output_that_holds_files_is_refused(enforced: World, submit: Callable
     assert not workloads.was_started(pod, "train")
 
 
-def test_subpath_of_data_is_denied(enforced: World) -> None:
+def test_subpath_of_data_is_denied(enforced: World, denied: Denied) -> None:
     job = enforced.job("subpath", {"data": "credit"})
     job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = "part"
-    denied(enforced, workloads.submit(enforced.kubectl, job), "SubPathNotSupported")
+    denied(job, "SubPathNotSupported")
 
 
-def test_a_recall_denies_new_runs(enforced: World, submit: Callable[..., str]) -> None:
+def test_a_recall_denies_new_runs(enforced: World, denied: Denied) -> None:
     recall: Object = {
         "apiVersion": "lineward.dev/v1alpha1",
         "kind": "DatasetRecall",
@@ -213,9 +243,21 @@ def test_a_recall_denies_new_runs(enforced: World, submit: Callable[..., str]) -
     enforced.kubectl.apply(recall)
     try:
         time.sleep(2)
-        denied(enforced, submit("recalled", {"data": "credit"}), "Recalled")
+        denied(enforced.job("recalled", {"data": "credit"}), "Recalled")
     finally:
         enforced.kubectl.delete("datasetrecall", f"{enforced.namespace}-recall")
+
+
+def test_what_was_attacked_while_it_hashed_ends_verified(enforced: World, hashing: str, release: Release) -> None:
+    """Last, so that the others need not wait for it."""
+    pod = workloads.wait_for_end(enforced.kubectl, hashing)
+    assert pod["status"]["phase"] == "Succeeded"
+    assert "ephemeralContainers" not in pod["spec"]
+    assert workloads.container_status(pod, "lineward-verify")["restartCount"] == 0
+    judged = workloads.verdict_of(pod)
+    assert (judged.verdict, judged.volumes[0].bytes) == (Verdict.VERIFIED, ZEROS)
+    _assert_verify_came_first(pod)
+    assert enforced.run_of(hashing)["status"]["verdict"] == "Verified"
 
 
 def _assert_verify_came_first(pod: Object) -> None:
@@ -223,11 +265,6 @@ def _assert_verify_came_first(pod: Object) -> None:
     for name in ("lineward-sidecar", "train"):
         started = workloads.container_status(pod, name)["state"]["terminated"]["startedAt"]
         assert verified <= started
-
-
-def _trains(world: World, job: str) -> bool:
-    pod = workloads.pod_of(world.kubectl, job)
-    return bool(pod and workloads.was_started(pod, "train"))
 
 
 def _sidecar_metrics(world: World, job: str) -> str:
@@ -245,10 +282,6 @@ def _complete_events(world: World, release: Release, job: str) -> list[Object]:
     uid = world.kubectl.get("job", job)["metadata"]["uid"]
     events = release.lineage_events(uid)
     return events if any(event["eventType"] == "COMPLETE" for event in events) else []
-
-
-def _denials(release: Release, reason: str) -> float:
-    return metric(release.metrics("webhook"), "lineward_admission_requests_total", reason=reason)
 
 
 def _event(world: World, about: Object, reason: str) -> str:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
 from tests.crds.cases import example, examples
 
 from e2e.conftest import NAMESPACE as GUARDED
+from e2e.sigstore.stack import Stack
 from e2e.support import setup
 from e2e.support.kubectl import Kubectl, Object, wait_for
 from e2e.support.release import CHART, NAME, Release
 from e2e.support.release import NAMESPACE as OWN
-from e2e.support.storage import Storage
+from e2e.support.world import Identity, World
 
 CLAIM = "data-lineward-ledger-0"
 KEPT: dict[str, Any] = {"ledger": {"persistence": {"enabled": True}}, "webhook": {"replicas": 1}}
@@ -23,6 +28,7 @@ CLUSTER_WIDE, PART = (
     "clusterroles,clusterrolebindings,validatingadmissionpolicies",
     "app.kubernetes.io/part-of=lineward",
 )
+CREATE = ("create", "-f", "-")
 LEFT_BY_HOOK = "serviceaccount,configmap,role,rolebinding,job"
 
 
@@ -30,9 +36,10 @@ LEFT_BY_HOOK = "serviceaccount,configmap,role,rolebinding,job"
 def prepared(target: setup.Target) -> Iterator[Release]:
     """Lineward uninstalled, a volume for its ledger, and an object."""
     release = Release(target.kubectl, target.helm)
+    if not target.kubectl.get("crd", "datasetversions.lineward.dev"):
+        release.install([GUARDED], target.build)  # alone, after no other module, these tests bring the kinds themselves
     release.uninstall()
-    node = target.kubectl.items("nodes")[0]["metadata"]["name"]
-    storage = Storage(target.kubectl, node, f"{target.disk}/{OWN}", setup.TRAINER, OWN)
+    storage = setup.disk(target, OWN)
     target.kubectl.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in (OWN, GUARDED)))
     storage.start()
     storage.claim(CLAIM, {})
@@ -52,6 +59,82 @@ def lineward(target: setup.Target, prepared: Release) -> Release:
     if prepared.status() != "deployed":
         prepared.install([GUARDED], target.build, KEPT)
     return prepared
+
+
+@pytest.fixture
+def protected(target: setup.Target, private_sigstore: Stack, lineward: Release, team: Identity) -> Iterator[World]:
+    """The guarded namespace under enforce, with vouched data and a pod `old` on it that waits to be scheduled.
+
+    As nothing ever runs, the data lies on no disk.
+    """
+    world = setup.world(target, private_sigstore, GUARDED)
+    world.prepare()
+    target.kubectl.apply(_dataset())
+    world.set_policy("enforce", team)
+    world.attest({"train.csv": b"1,2\n"}, "upgraded", team, dataset="upgraded", version="1")
+    world.kubectl.delete("pod", "old")
+    wait_for("its evidence to be known", lambda: world.kubectl.run(*CREATE, stdin=_trainer(world)).returncode == 0, 60)
+    yield world
+    world.kubectl.delete("pod", "old")
+    target.kubectl.delete("provenancepolicy", world.policy_name)
+
+
+@dataclass
+class Created:
+    """What became of the pods that were created: how many were admitted, and what was said to the others."""
+
+    admitted: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def creating(world: World) -> Iterator[Created]:
+    """Create protected pods one after the other meanwhile, though only for the API server to try."""
+    found, done = Created(), Event()
+
+    def create() -> None:
+        while not done.is_set():
+            answer = world.kubectl.run(*CREATE, "--dry-run=server", stdin=_trainer(world, "new"))
+            if answer.returncode:
+                found.refused.append(answer.stderr.decode())
+            else:
+                found.admitted += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        loop = pool.submit(create)
+        try:
+            yield found
+        finally:
+            done.set()
+    loop.result()
+
+
+def tried(world: World) -> Object:
+    """A protected pod as it would be created now."""
+    text = world.kubectl(*CREATE, "--dry-run=server", "-o", "json", stdin=_trainer(world, "new"))
+    return dict(json.loads(text))
+
+
+def _trainer(world: World, name: str = "old") -> bytes:
+    """A training pod that waits, as JSON."""
+    template = world.job(name, {"data": "upgraded"})["spec"]["template"]
+    template["spec"]["schedulingGates"] = [{"name": "example.com/wait"}]
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", **template, "metadata": {"name": name}}).encode()
+
+
+def _verify_image(pod: Object) -> str:
+    (verify,) = [one for one in pod["spec"]["initContainers"] if one["name"] == "lineward-verify"]
+    return str(verify["image"])
+
+
+def _without_image(release: Release) -> bool:
+    """Whether a replica of the webhook waits for an image that is nowhere."""
+    waiting = [
+        status["state"].get("waiting", {}).get("reason")
+        for pod in _started(release, "webhook")
+        for status in pod["status"].get("containerStatuses", [])
+    ]
+    return bool({"ErrImagePull", "ImagePullBackOff"} & set(waiting))
 
 
 def sleeper(name: str) -> Object:
@@ -116,16 +199,40 @@ def test_nothing_is_blocked_before_the_gate_works(target: setup.Target, prepared
     assert pods_are_admitted(target.kubectl)
 
 
-def test_an_upgrade_reaches_the_webhooks(target: setup.Target, lineward: Release) -> None:
+def test_an_upgrade_reaches_the_webhooks_and_disturbs_nobody(target: setup.Target, protected: World) -> None:
+    """One that cannot work, and then the right one; protected pods come all the while, and an older one stays as free
+    as it was.
+    """
+    kubectl, lineward = protected.kubectl, Release(target.kubectl, target.helm)
     secret = lineward.own.get("secret", "lineward-webhook-tls")["data"]
-    lineward.install([GUARDED], target.build, {**KEPT, "webhook": {"replicas": 1, "timeoutSeconds": 4}})
-    wait_for(
-        "the new timeout",
-        lambda: all(found["webhooks"][0]["timeoutSeconds"] == 4 for found in registered(target.kubectl)),
-        120,
-    )
+    old = kubectl.get("pod", "old")
+    with creating(protected) as created:
+        broken = ["--namespace", OWN, "--reuse-values", "--set", "webhook.image.repository=missing"]
+        lineward.run("upgrade", NAME, str(CHART), *broken)
+        wait_for("a webhook without image", lambda: _without_image(lineward), 60)
+        newer = {"webhook": {"replicas": 1, "timeoutSeconds": 4}, "sidecar": {"image": {"tag": "next"}}}
+        lineward.install([GUARDED], target.build, {**KEPT, **newer})
+        wait_for(
+            "the new timeout",
+            lambda: all(found["webhooks"][0]["timeoutSeconds"] == 4 for found in registered(target.kubectl)),
+            120,
+        )
+    assert created.refused == []
+    assert created.admitted > 5
     assert lineward.own.get("secret", "lineward-webhook-tls")["data"] == secret
-    assert pods_are_admitted(target.kubectl)
+
+    assert (_verify_image(old), _verify_image(tried(protected))) == tuple(
+        f"lineward.local/lineward-sidecar:{tag}" for tag in ("dev", "next")
+    )
+    kubectl("label", "pod", "old", "team=fraud")
+    kubectl("set", "image", "pod/old", "train=example.com/trainer:2")
+    assert b"cannot change after admission" in kubectl.run("label", "pod", "old", "lineward.dev/x=y").stderr
+    new = kubectl.get("pod", "old")
+    assert (new["metadata"]["labels"]["team"], new["spec"]["containers"][0]["image"]) == (
+        "fraud",
+        "example.com/trainer:2",
+    )
+    assert new["spec"]["initContainers"] == old["spec"]["initContainers"]
 
 
 def test_uninstalling_blocks_nothing_and_keeps_what_is_of_value(lineward: Release) -> None:

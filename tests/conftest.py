@@ -19,10 +19,14 @@ def vectors_folder() -> Path:
     return Path(os.environ.get("LINEWARD_VECTORS", ROOT.parent / "shared" / "vectors"))
 
 
+def without_vectors() -> str:
+    """What a test says that is skipped for want of them."""
+    return f"no vectors at {vectors_folder()}; LINEWARD_VECTORS names another place"
+
+
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """Folder of test data made by others; skips the test where it is missing."""
-    folder = vectors_folder()
-    if not folder.is_dir():
-        pytest.skip(f"no vectors at {folder}; LINEWARD_VECTORS names another place")
-    return folder
+    if not vectors_folder().is_dir():
+        pytest.skip(without_vectors())
+    return vectors_folder()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from e2e import cache, prerequisites, tools
+from e2e import cache, command, prerequisites, tools
 from e2e.cluster import addons, cgroups, cleanup, client, config, network, pki, processes, runtime, scratch
 from e2e.cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_PORT, Layout, Node
 from e2e.cluster.progress import Progress, TimedOutError, wait_for
@@ -241,8 +241,8 @@ def refuse_taken(ports: Iterable[int]) -> None:
 
 @contextmanager
 def _all_or_nothing(layout: Layout, progress: Progress) -> Iterator[None]:
-    """Whatever ends the start early, Ctrl-C and SIGTERM too, leaves nothing running; the logs stay for the reader."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Whatever ends the start early, a signal too, leaves nothing running; the logs stay for the reader."""
+    command.heed()
     try:
         yield
     except BaseException as error:
@@ -252,8 +252,6 @@ def _all_or_nothing(layout: Layout, progress: Progress) -> Iterator[None]:
                 progress.say(f"the logs are kept in {_keep_logs(layout)}")
             cleanup.remove(layout)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _keep_logs(layout: Layout) -> Path:
@@ -266,8 +264,7 @@ def _keep_logs(layout: Layout) -> Path:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not stop the clearing away."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in command.ENDINGS}
     try:
         yield
     finally:

@@ -1,9 +1,10 @@
 """Says what happens and since when, a line for each step."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from e2e import command
 
 
 class Progress:
@@ -17,7 +18,7 @@ class Progress:
         return time.monotonic() - self._start
 
     def say(self, text: str) -> None:
-        print(f"[{self.seconds:5.1f} s] {text}", file=sys.stderr, flush=True)
+        command.tell(f"[{self.seconds:5.1f} s] {text}")
 
 
 class TimedOutError(RuntimeError):

@@ -7,14 +7,13 @@ leaves the cluster up.
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
+from e2e import command
 from e2e.demo.cases import Show
 from e2e.demo.data import german_credit
 from e2e.demo.stage import Stage
@@ -28,7 +27,7 @@ NAMESPACE = "ml"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    command.heed()
     stage = Stage()
     try:
         with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
@@ -36,10 +35,10 @@ def main() -> int:
             _play(stage, target, stack, Path(scratch))
             stack.pop_all()
     except KeyboardInterrupt:
-        print("\ninterrupted; what the demo started is stopped", file=sys.stderr)
+        command.tell("\ninterrupted; what the demo started is stopped")
         return 130
     except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        print(f"\nthe demo failed: {error}", file=sys.stderr)
+        command.tell(f"\nthe demo failed: {error}")
         return 1
     return 0
 
@@ -93,14 +92,10 @@ docs/README.md                               # a page for each reader""")
 
 def _remove(world: World, release: Release | None) -> None:
     """Take an unfinished demo out of a cluster that goes on running; a release that was there before stays."""
-    print("removing what the demo made in the cluster ...", file=sys.stderr)
+    command.tell("removing what the demo made in the cluster ...")
     if release:
         release.uninstall()
     world.remove()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -133,12 +133,18 @@ class Show:
         gated = self.world.job("train-gated", {"data": "credit"})
         gated["spec"]["template"]["spec"]["schedulingGates"] = [{"name": "example.com/hold"}]
         workloads.submit(kubectl, gated)
-        name = workloads.wait_for_pod(kubectl, "train-gated")["metadata"]["name"]
+        before = workloads.wait_for_pod(kubectl, "train-gated")
+        name = before["metadata"]["name"]
         patch = f'[{{"op":"replace","path":"/spec/initContainers/0/image","value":"{self.world.trainer}"}}]'
         refused = stage.show(kubectl, "patch", "pod", name, "--type=json", "-p", patch)
-        stage.expect("lineward" in refused and "denied" in refused, "the patch is refused")
+        stage.expect(_refused_by("lineward-containers", refused), "the guard lineward-containers refuses the patch")
         refused = stage.show(kubectl, "exec", name, "-c", "lineward-verify", "--", "/bin/true")
-        stage.expect("denied" in refused, "exec is refused")
+        stage.expect(_refused_by("lineward-exec", refused), "the guard lineward-exec refuses to let anybody in")
+        after = kubectl.get("pod", name)
+        untouched = after["spec"]["initContainers"] == before["spec"]["initContainers"]
+        stage.expect(
+            untouched and not workloads.was_started(after, "lineward-verify"), "nothing in the pod has changed"
+        )
         kubectl.delete("job", "train-gated")
 
     def _submit(self, name: str, data: dict[str, str], *, output: str = "", seconds: int = 0) -> str:
@@ -205,3 +211,8 @@ class Show:
         environment = {"KUBECONFIG": kubeconfig, "PATH": "/usr/bin:/bin", "HOME": str(self.workdir)}
         argv = [*LINEWARD, *args]
         return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+
+
+def _refused_by(guard: str, said: str) -> bool:
+    """Whether this ValidatingAdmissionPolicy refused, and not the webhook or the API server's own validation."""
+    return f"ValidatingAdmissionPolicy '{guard}'" in said and "ContainerChanged" in said

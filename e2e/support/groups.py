@@ -15,6 +15,7 @@ NICE = 5
 GROUPS = {
     "test_runtime_pods": PODS,
     "test_cluster_commands": "control_plane",
+    "test_cluster_interrupted": "control_plane",
     "test_crds": "control_plane",
     "test_operator_killed": "control_plane",
     "test_webhook_drift": "control_plane",

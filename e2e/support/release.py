@@ -87,10 +87,15 @@ class Release:
         chosen = f"app.kubernetes.io/component in ({','.join(components)})"
         wait_for(f"the end of {', '.join(components)}", lambda: not self.own.items("pods", "-l", chosen))
 
+    def start(self, component: str, replicas: int = 1) -> None:
+        """Run so many pods of this Deployment again, and wait until they are ready."""
+        self.own("scale", f"deployment/{NAME}-{component}", f"--replicas={replicas}")
+        self.own("rollout", "status", f"deployment/{NAME}-{component}", "--timeout=120s")
+
     def metrics(self, component: str) -> str:
-        """Metrics of all pods of a component, one after the other."""
+        """Metrics of all pods of a component that go on running, one after the other."""
         pods = self.own.items("pods", "-l", f"app.kubernetes.io/component={component}")
-        names = [pod["metadata"]["name"] for pod in pods]
+        names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         return "\n".join(
             self.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:8080/proxy/metrics")
             for name in names

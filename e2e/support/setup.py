@@ -22,6 +22,7 @@ from e2e.sigstore import trust
 from e2e.sigstore.issuer import LIFETIME_SECONDS
 from e2e.sigstore.layout import AUDIENCE, ENDPOINTS
 from e2e.sigstore.stack import Stack
+from e2e.support import nodes
 from e2e.support.attesting import Attester
 from e2e.support.kubectl import Kubectl
 from e2e.support.storage import Storage
@@ -38,7 +39,7 @@ TRAINER = images.IMAGES["lineward-demo-trainer"].reference
 class Target:
     """The cluster to work on: whether it is our own kind and whether it was started just now.
 
-    `disk` is a folder on its first node for claims; `build` names the loaded images.
+    `disk` is a folder on one of its nodes for claims; `build` names the loaded images.
     """
 
     kubectl: Kubectl
@@ -107,10 +108,15 @@ def identity(service: Stack, email: str) -> Identity:
     return Identity(email, ENDPOINTS.issuer_url, service.token(email, audience=AUDIENCE, lifetime=LIFETIME_SECONDS))
 
 
+def disk(target: Target, namespace: str) -> Storage:
+    """Storage for claims of a namespace, on a node where its pods can run. Raises NoNodeError."""
+    node = nodes.usable(target.kubectl.items("nodes"))
+    return Storage(target.kubectl, node, f"{target.disk}/{namespace}", TRAINER, namespace)
+
+
 def world(target: Target, service: Stack, namespace: str) -> World:
-    """A namespace with claims on the first node's disk."""
-    node = target.kubectl.items("nodes")[0]["metadata"]["name"]
-    storage = Storage(target.kubectl, node, f"{target.disk}/{namespace}", TRAINER, namespace)
+    """A namespace with claims on a node's disk."""
+    storage = disk(target, namespace)
     root = (service.layout.trust / trust.TRUSTED_ROOT).read_text()
     return World(target.kubectl.within(namespace), storage, Attester(service), TRAINER, root)
 

@@ -1,4 +1,4 @@
-"""Training Jobs as a data scientist writes them: nothing in here knows about Lineward."""
+"""Training Jobs as a data scientist writes them, in which nothing knows about Lineward, and what became of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from e2e.support.kubectl import Kubectl, Object, wait_for
+from lineward.domain import verdict
+from lineward.domain.verdict import PodVerdict
 
 
 def training_job(
@@ -107,3 +109,14 @@ def was_started(pod: Mapping[str, Any], name: str) -> bool:
     status = container_status(pod, name)
     states = [*status.get("state", {}).values(), *status.get("lastState", {}).values()]
     return any(state.get("startedAt") for state in states)
+
+
+def running(kubectl: Kubectl, job: str, name: str) -> str:
+    """Id of a container of the Job's pod while it runs, else empty."""
+    status = container_status(pod_of(kubectl, job) or {}, name)
+    return str(status["containerID"]) if "running" in status.get("state", {}) else ""
+
+
+def verdict_of(pod: Mapping[str, Any]) -> PodVerdict:
+    """What lineward-verify left as its termination message."""
+    return verdict.decode(container_status(pod, "lineward-verify")["state"]["terminated"]["message"])

@@ -76,10 +76,14 @@ class World:
     def attest(self, files: Mapping[str, bytes], claim: str, signer: Identity, *, dataset: str, version: str) -> str:
         """Attest files as the content of a claim, apply the result, and return the DatasetVersion's name."""
         with tempfile.TemporaryDirectory() as scratch:
-            folder, out = Path(scratch, "data"), Path(scratch, "attested")
-            folder.mkdir()
             for name, content in files.items():
-                (folder / name).write_bytes(content)
+                Path(scratch, name).write_bytes(content)
+            return self.attest_folder(Path(scratch), claim, signer, dataset=dataset, version=version)
+
+    def attest_folder(self, folder: Path, claim: str, signer: Identity, *, dataset: str, version: str) -> str:
+        """The same for what lies in a folder."""
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch, "attested")
             arguments = self.attester.arguments(
                 folder, dataset=dataset, version=version, claim=claim, namespace=self.namespace, out=out
             )

@@ -71,6 +71,8 @@ def verify(bundle: bytes, root: TrustRoot) -> Result:
         return _verifier.verify(bundle, root)
     except LinewardError as error:
         return Refusal(error.reason, error.message[:300])
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - a refusal, whatever it is
         _log.exception("verifier failed")
         return Refusal(Reason.EVIDENCE_INVALID, f"cannot be verified: {type(error).__name__}")
@@ -150,7 +152,7 @@ class EvidenceStore:
             try:
                 running = loop.run_in_executor(pool, self._check, task.bundle, task.root)
                 result = await asyncio.wait_for(running, TIMEOUT)
-            except (BrokenExecutor, TimeoutError) as error:
+            except (BrokenExecutor, TimeoutError, MemoryError) as error:
                 _log.warning("verifying process ended", extra={"bundle": str(task.key[0]), "error": repr(error)})
                 _end(pool)
                 pool = self._executor()

@@ -48,6 +48,24 @@ def test_create_says_root_files_and_bytes(data: Path, capsys: pytest.CaptureFixt
     assert (value["files"], value["bytes"], value["profile"], value["chunkBytes"]) == (4, 10, "portable", 8 << 20)
 
 
+def test_every_result_has_root_files_and_bytes(
+    data: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, part, one = run(capsys, "show", str(manifest))[1]["root"], str(tmp_path / "part"), str(tmp_path / "one")
+
+    def said(*arguments: str) -> tuple[Any, Any, Any]:
+        value = run(capsys, *arguments)[1]
+        return value["root"], value["files"], value["bytes"]
+
+    assert said("diff", str(manifest), str(manifest)) == (root, 4, 10)
+    assert said("prove", str(manifest), "a", "--out", part) == (root, 2, 6)
+    assert said("prove", str(manifest), "c", "--out", one) == (root, 1, 1)
+    assert said("check-proof", one, "--root", root, "--path", "c") == (root, 1, 1)
+    assert said("check-proof", one, "--root", root, "--path", "b") == (root, 0, 0)
+    assert said("check-proof", part, "--root", root, "--path", "a", "--data", str(data / "a")) == (root, 2, 6)
+    assert said("create", str(data), "--shard", "0/1", "--out", str(tmp_path / "s")) == (None, 4, 10)
+
+
 def test_verify_equal_different_and_undecided(data: Path, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = run(capsys, "show", str(manifest))[1]["root"]
     assert run(capsys, "verify", str(data), "--root", root)[0] == 0
@@ -218,6 +236,20 @@ def test_a_root_alone_does_not_say_its_profile(data: Path, capsys: pytest.Captur
     (data / "link").unlink()
     code, value = run(capsys, "verify", str(data), "--root", root)
     assert code == 1
+    assert "--profile portable and --chunk-size 8MiB assumed" in value["note"]
+
+
+def test_a_manifest_that_is_not_the_signed_one_decides_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever put another manifest beside the data would else choose the parameters, and so the answer."""
+    root = run(capsys, "create", str(data))[1]["root"]
+    other = str(tmp_path / "other.lwm")
+    run(capsys, "create", str(data), "--profile", "posix", "--chunk-size", "4096", "--out", other)
+    assert run(capsys, "verify", str(data), "--root", root, "--manifest", other)[0] == 0
+    (data / "link").symlink_to("c")
+    code, value = run(capsys, "verify", str(data), "--root", root, "--manifest", other)
+    assert (code, value["outcome"], value["reason"]) == (2, "unknown", "SpecialFile")
     assert "--profile" in value["note"]
 
 

@@ -1,9 +1,11 @@
 """Frozen files of manifest v1: this version reads and writes them, and so does a reader made from the document."""
 
 import base64
+import contextlib
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +129,32 @@ def test_proofs_are_still_made_and_still_hold(vector: dict[str, Any], tmp_path: 
     )
     folder = tmp_path / vector["path"]
     assert verify_tree(folder, root, made.parameters.leaf, proof=made).observed == root
+    other.check_range(json.loads(text), root.raw, made.directory, os.fsencode(folder))
+    for name, value in wrong_values(json.loads(text)):
+        wrong = json.dumps(json.loads(text) | {name: value}).encode()
+        with contextlib.suppress(InvalidInputError):  # or says that the folder differs
+            changed = proofs.decode(wrong)
+            assert isinstance(changed, proofs.RangeProof)
+            assert verify_tree(folder, root, made.parameters.leaf, proof=changed).observed != root
+        with pytest.raises(other.Wrong):
+            other.check_range(json.loads(wrong), root.raw, made.directory, os.fsencode(folder))
+    first = next(folder.iterdir())
+    first.rename(folder / "moved")
+    with pytest.raises(other.Wrong):
+        other.check_range(json.loads(text), root.raw, made.directory, os.fsencode(folder))
+    (folder / "moved").unlink()
+    with pytest.raises(other.Wrong):
+        other.check_range(json.loads(text), root.raw, made.directory, os.fsencode(folder))
+
+
+def wrong_values(proof: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Members of a range proof, each with a value under which it proves nothing."""
+    found: list[tuple[str, Any]] = [("before", proof["after"]), ("after", proof["before"]), ("directory", "eA==")]
+    for side in ("left", "right"):
+        hashes = proof[side]
+        found += [(side, hashes[1:]), (side, hashes[::-1])] if len(hashes) > 1 else []
+        found += [(side, [*hashes, proof["parameters"]["path"][0]])]
+    return found
 
 
 def test_the_second_reader_runs_as_a_program(tmp_path: Path) -> None:

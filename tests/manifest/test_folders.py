@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from lineward.adapters import files_tree
 from lineward.adapters.files import Comparison, Outcome, create_manifest, verify_tree
+from lineward.domain import manifest_writer
 from lineward.domain.changes import ChangeKind
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile, Summary
+from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.reasons import Reason
 
 PORTABLE = Parameters(Profile.PORTABLE, 4096)
@@ -236,13 +239,15 @@ def test_lost_and_found_is_ignored_only_where_nothing_in_it_can_be_opened(
     assert (found.outcome, found.reason is Reason.UNREADABLE) == (expected, expected is Outcome.UNKNOWN)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything; the e2e run has other users")
-def test_an_unreadable_file_is_no_verdict(data: Path) -> None:
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("what", ["train.csv", "train/cat"])
+def test_what_may_not_be_read_is_no_verdict(data: Path, what: str) -> None:
     summary, manifest = signed(data)
-    (data / "train.csv").chmod(0)
-    comparison = check(data, summary, manifest)
+    (data / what).chmod(0)
+    with powerless(data):
+        comparison = check(Path(), summary, manifest)
     assert (comparison.outcome, comparison.reason) == (Outcome.UNKNOWN, Reason.UNREADABLE)
-    assert "train.csv" in comparison.message
+    assert what in comparison.message
 
 
 @pytest.mark.parametrize("which", ["other set", "other parameters", "cut off", "flipped"])
@@ -317,6 +322,66 @@ def test_deep_trees_work_up_to_the_limit(tmp_path: Path) -> None:
     with pytest.raises(LinewardError) as error:
         create_manifest(deep)
     assert error.value.reason is Reason.TREE_TOO_DEEP
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_nothing_is_written_that_no_reader_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A path of 32,767 bytes is an entry, a longer one refuses, whatever its kind; so with names."""
+    fd, names = os.open(tmp_path, os.O_RDONLY), ["x" * 255] * 127 + ["y" * 250]
+    for name in names:
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+
+    def make(name: str) -> None:
+        if kind == "file":
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        elif kind == "link":
+            os.symlink("t", name, dir_fd=fd)
+        else:
+            os.mkdir(name, dir_fd=fd)
+
+    make("1234")
+    summary, manifest = signed(tmp_path, POSIX)
+    list(ManifestReader(manifest).pages())
+    assert summary.files == (kind == "file")
+    make("12345")
+    with pytest.raises(LinewardError, match="TreeTooDeep"):
+        signed(tmp_path, POSIX)
+    monkeypatch.setattr(files_tree, "MAX_NAME_BYTES", 5)
+    shutil.rmtree(tmp_path / ("x" * 255))
+    fd = os.open(tmp_path, os.O_RDONLY)
+    make("12345")
+    assert signed(tmp_path, POSIX)
+    make("123456")
+    with pytest.raises(LinewardError, match="TreeTooDeep"):
+        signed(tmp_path, POSIX)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("target", [b"", b"t" * 4096])
+def test_a_link_whose_target_has_no_encoding_refuses(
+    data: Path, monkeypatch: pytest.MonkeyPatch, target: bytes
+) -> None:
+    (data / "link").symlink_to("c")
+    real = os.readlink
+    monkeypatch.setattr(os, "readlink", lambda path, **at: target if path == b"link" else real(path, **at))
+    with pytest.raises(LinewardError, match="SpecialFile: link is a symlink whose target"):
+        signed(data, POSIX)
+
+
+def test_a_manifest_beyond_the_limits_is_not_written(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_writer, "MAX_BYTES", 12 + 8 + 256 * 40)
+    assert signed(data)
+    (data / "one").write_bytes(b"1")
+    with pytest.raises(LinewardError, match="at most 2\\^63 - 1 bytes"):
+        signed(data)
+    monkeypatch.setattr(manifest_writer, "MAX_PAGES", 1)
+    for number in range(2100):
+        (data / f"{number}").touch()
+    with pytest.raises(LinewardError, match="at most 1 pages"):
+        signed(data)
 
 
 def test_sparse_files_and_hard_links_are_plain_files(data: Path) -> None:

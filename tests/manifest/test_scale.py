@@ -75,17 +75,21 @@ def test_a_listing_holds_no_more_than_its_room(folder: Path) -> None:
     assert names == sorted(os.fsencode(path.name) for path in (folder / "0").iterdir())
 
 
-def peak(folder: Path) -> int:
+def peak(folder: Path, profile: Profile = Profile.PORTABLE) -> int:
     """Peak memory in bytes of hashing a folder in chunks of 4 KiB; not ru_maxrss, which begins with the parent's."""
     code = """if True:
-        import re, sys
+        import os, re, sys
         from pathlib import Path
         from lineward.adapters.files import create_manifest
         from lineward.domain.manifest import Parameters, Profile
-        create_manifest(sys.argv[1], Parameters(Profile.PORTABLE, 4096), workers=2)
+        from lineward.adapters.files_recall import Journal
+        parameters = Parameters(Profile(sys.argv[2]), 4096)
+        folder, out = Path(sys.argv[1]), open(os.devnull, "wb")
+        with Journal(folder.with_suffix(".journal"), folder, parameters) as journal:
+            create_manifest(folder, parameters, workers=2, recall=journal, out=out)
         print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
     """
-    return int(subprocess.run([sys.executable, "-c", code, folder], check=True, stdout=subprocess.PIPE).stdout)
+    return int(subprocess.run([sys.executable, "-c", code, folder, profile], check=True, stdout=subprocess.PIPE).stdout)
 
 
 def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
@@ -97,6 +101,27 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
     small, large = (peak(tmp_path / name) for name in sizes)
     assert large < 64 << 20
     assert large - small < 32 * ((sizes["large"] - sizes["small"]) // 4096)
+
+
+@pytest.mark.parametrize("kind", ["files", "links", "directories"])
+def test_memory_does_not_grow_with_the_length_of_paths(tmp_path: Path, kind: str) -> None:
+    """2,048 entries, one batch for short paths, below 126 directories of 255 bytes: 64 MiB of entries."""
+    (tmp_path / "set").mkdir()
+    fd = os.open(tmp_path / "set", os.O_RDONLY)
+    for _ in range(126):
+        os.mkdir("x" * 255, dir_fd=fd)
+        below = os.open("x" * 255, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    for number in range(2048):
+        if kind == "files":
+            os.close(os.open(f"{number:05}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        elif kind == "links":
+            os.symlink("t" * 4095, f"{number:05}", dir_fd=fd)
+        else:
+            os.mkdir(f"{number:05}", dir_fd=fd)
+    os.close(fd)
+    assert peak(tmp_path / "set", Profile.PORTABLE if kind == "files" else Profile.POSIX) < 64 << 20
 
 
 def test_the_total_is_counted_beside_the_hashing(folder: Path) -> None:

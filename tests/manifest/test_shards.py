@@ -4,7 +4,9 @@ import io
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,13 +15,18 @@ from hypothesis import strategies as st
 from lineward.adapters import files_shard, files_span
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
-from lineward.adapters.files_shard import Shard, create_shard, merge_shards
+from lineward.adapters.files_merge import merge_shards
+from lineward.adapters.files_shard import Shard, create_shard
 from lineward.adapters.files_tree import Run, Tree, TreeError
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import Parameters, Profile
+from lineward.domain.manifest import Parameters, Profile, Summary
 from lineward.domain.reasons import Reason
 
 SMALL = Parameters(Profile.POSIX, 4096)
+
+
+def merged(parts: list[io.BytesIO], out: BinaryIO | None) -> Summary:
+    return merge_shards([partial(io.BytesIO, part.getvalue()) for part in parts], out)
 
 
 def shards(folder: Path, count: int) -> list[io.BytesIO]:
@@ -53,12 +60,12 @@ def test_merged_shards_equal_one_run(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(os.urandom(size))
     (folder / "link").symlink_to("a")
-    whole, merged = io.BytesIO(), io.BytesIO()
+    whole, written = io.BytesIO(), io.BytesIO()
     summary = create_manifest(folder, SMALL, out=whole)
     parts = shards(folder, count)
     random.shuffle(parts)  # type: ignore[attr-defined]
-    assert merge_shards(parts, merged) == summary
-    assert merged.getvalue() == whole.getvalue()
+    assert merged(parts, written) == summary
+    assert written.getvalue() == whole.getvalue()
 
 
 @pytest.fixture
@@ -74,7 +81,24 @@ def test_a_large_file_is_shared(folder: Path) -> None:
     (folder / "one").write_bytes(os.urandom(1_000_000))
     parts = shards(folder, 4)
     assert all(50 < len(part.getvalue()) < 4000 for part in parts)
-    assert merge_shards(parts, None) == create_manifest(folder, SMALL)
+    assert merged(parts, None) == create_manifest(folder, SMALL)
+
+
+def test_merging_opens_one_shard_at_a_time(folder: Path) -> None:
+    """There may be 4096 of them, and usually no more than 1024 descriptors."""
+    opened: list[io.BytesIO] = []
+
+    def one(data: bytes) -> io.BytesIO:
+        assert all(each.closed for each in opened)
+        opened.append(io.BytesIO(data))
+        return opened[-1]
+
+    openers = [partial(one, part.getvalue()) for part in shards(folder, 20)]
+    assert merge_shards(openers, None) == create_manifest(folder, SMALL)
+    assert all(each.closed for each in opened)
+    swapped = iter([part.getvalue() for part in [*shards(folder, 1), *shards(folder, 2)]])
+    with pytest.raises(InvalidInputError, match="changed while it was read"):
+        merge_shards([lambda: io.BytesIO(next(swapped))], None)
 
 
 def test_what_is_not_all_of_one_folder_is_refused(folder: Path) -> None:
@@ -96,7 +120,7 @@ def test_what_is_not_all_of_one_folder_is_refused(folder: Path) -> None:
         [io.BytesIO(b"no shard")],
     ):
         with pytest.raises(InvalidInputError):
-            merge_shards(wrong, None)
+            merged(wrong, None)
     for number, count in ((3, 3), (-1, 3), (0, 0), (0, 5000)):
         with pytest.raises(InvalidInputError):
             Shard(number, count)
@@ -110,7 +134,7 @@ def test_a_shard_that_was_cut_or_changed_anywhere_is_refused(folder: Path) -> No
         for damaged in [*cuts, *flips, part + b"\0"]:
             chosen = [io.BytesIO(damaged if at == number else each) for at, each in enumerate(parts)]
             with pytest.raises(InvalidInputError):
-                merge_shards(chosen, None)
+                merged(chosen, None)
 
 
 def shard(folder: Path, number: int, count: int) -> io.BytesIO:
@@ -133,7 +157,7 @@ def test_a_file_that_changes_between_two_shards_is_noticed(folder: Path) -> None
     first = shard(folder, 0, 2)
     rewrite(folder / "9")
     with pytest.raises(InvalidInputError, match="changed between them"):
-        merge_shards([first, shard(folder, 1, 2)], None)
+        merged([first, shard(folder, 1, 2)], None)
 
 
 def test_a_file_that_changes_after_its_turn_fails_the_shard(folder: Path) -> None:
@@ -155,7 +179,7 @@ def test_chunks_of_a_shared_file_are_confirmed_by_hashlib(folder: Path, monkeypa
     run = next(tree.walk())
     assert isinstance(run, Run)
     with pytest.raises(TreeError) as error:
-        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, 2, 9, 4096)
+        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), 4096, stream=False)
     tree.close()
     assert error.value.reason is Reason.ENGINE_FAULT
 

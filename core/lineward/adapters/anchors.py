@@ -35,7 +35,7 @@ class Anchors:
 
         Raises InvalidInputError(TrustRootInvalid).
         """
-        self._narrowed: dict[tuple[bytes, bytes], CachedRoot] = {}
+        self._narrowed: dict[tuple[int, int], CachedRoot] = {}
         strictjson.parse(text, cap=MAX_TRUSTED_ROOT, what="trustedRoot", reason=Reason.TRUST_ROOT_INVALID)
         try:
             self.message = RootMessage.from_json(text)
@@ -58,8 +58,11 @@ class Anchors:
         return _named(self.message.ctlogs, key_id, "certificate transparency log")
 
     def narrowed(self, log: TransparencyLogInstance, ct_log: TransparencyLogInstance | None = None) -> CachedRoot:
-        """The root with these logs only, and with the windows of timestamping authorities closed at their end."""
-        key = (log.log_id.key_id, ct_log.log_id.key_id if ct_log else b"")
+        """The root with these logs only, and with the windows of timestamping authorities closed at their end.
+
+        Both are instances of this root: they are told apart by identity, since shards may share a log id.
+        """
+        key = (id(log), id(ct_log))
         if key not in self._narrowed:
             self._narrowed[key] = self._narrow(log, ct_log)
         return self._narrowed[key]

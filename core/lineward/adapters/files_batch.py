@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from lineward import native
 from lineward.adapters.files_threads import Task
 from lineward.adapters.files_tree import Directory, Run, TreeError
-from lineward.domain.entry import Entry
+from lineward.domain.entry import MAX_NAME_BYTES, Entry
 from lineward.domain.merkle import HASH_BYTES
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 BATCH_FILES = 2048
+BATCH_BYTES = 2 * 1024 * 1024
+"""Of entries, about: bounds a batch of long paths too. Those of less than 700 bytes never come near it."""
 BATCH_DIRECTORIES = 64
 """Directories of a batch stay open until it is done."""
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 _STAT = fallback.STAT.size
+_ENTRY_BYTES = 64
+"""Of an entry, without path and target."""
 _READ_AGAIN = 8
 """Somebody who writes two contents in turn looks like two engines that disagree once in 2 to the 16th times."""
 
@@ -63,6 +67,7 @@ class Batch:
     items: list[Run | Entry] = field(default_factory=list)
     files: int = 0
     directories: int = 0
+    room: int = 0
     all: Work = field(default_factory=lambda: Work([], 0))
     """Every file of the batch."""
     work: Work = field(default_factory=lambda: Work([], 0))
@@ -75,12 +80,16 @@ class Batch:
         if isinstance(item, Run):
             self.files += len(item.names)
             self.directories += 1
+            self.room += len(item.names) * _room(item)
+        else:
+            self.room += _ENTRY_BYTES + len(item.path) + len(item.content)
         self.items.append(item)
 
     @property
     def full(self) -> bool:
         """Whether nothing more should be added."""
-        return self.files >= BATCH_FILES or self.directories >= BATCH_DIRECTORIES or len(self.items) >= BATCH_FILES
+        most = max(self.files, len(self.items))
+        return most >= BATCH_FILES or self.directories >= BATCH_DIRECTORIES or self.room >= BATCH_BYTES
 
     def prepare(self) -> None:
         """Make room for the results."""
@@ -158,11 +167,11 @@ class Batch:
                 hasher.update(item.encode())
         return hasher.digest()
 
-    def newest(self) -> bytes:
-        """Path that changed last."""
-        if not self.files:
-            return b""
-        return self.path(max(range(self.files), key=lambda at: self.stat(at)[7]))
+    def newest(self) -> tuple[int, bytes]:
+        """Change time and path of the file that changed last; (0, b"") where there is none."""
+        times = memoryview(self.all.stats).cast("q")[_STAT // 8 - 1 :: _STAT // 8].tolist()
+        latest = max(times, default=0)
+        return (latest, self.path(times.index(latest))) if times else (0, b"")
 
     def encode(self, *, modes: bool) -> Iterator[Encoded]:
         """The entries in order; lets go of the directories, which may raise TreeError(ChangedWhileRead)."""
@@ -208,13 +217,19 @@ def batches(items: Iterator[Run | Entry]) -> Iterator[Batch]:
 
 
 def _cut(item: Run | Entry) -> Iterator[Run | Entry]:
-    if isinstance(item, Entry) or len(item.names) <= BATCH_FILES:
+    most = 1 if isinstance(item, Entry) else min(BATCH_FILES, BATCH_BYTES // _room(item))
+    if isinstance(item, Entry) or len(item.names) <= most:
         yield item
         return
-    starts = range(0, len(item.names), BATCH_FILES)
+    starts = range(0, len(item.names), most)
     item.directory.users += len(starts) - 1
     for start in starts:
-        yield Run(item.directory, item.names[start : start + BATCH_FILES])
+        yield Run(item.directory, item.names[start : start + most])
+
+
+def _room(run: Run) -> int:
+    """Bytes for the entry of each of its files, at most."""
+    return len(run.directory.prefix) + MAX_NAME_BYTES + _ENTRY_BYTES
 
 
 def _joined(encodings: list[bytes]) -> Encoded:

@@ -101,7 +101,8 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
         drawn = _draw(manifest, manifest_digest, root, directory, sample) if sample else None
     except (LinewardError, OSError) as error:
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
-        return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0)
+        assurance = Assurance.SAMPLED if sample else Assurance.FULL
+        return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0, assurance=assurance)
     prefix = directory + b"/" if directory else b""
     observation = _Observation(
         parameters, Tree(Path(path), parameters.profile, prefix), check, paged=manifest is not None
@@ -114,9 +115,9 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
                 naming.run(observation.pages(engine), parameters)
             observation.drain(engine)
         except LinewardError as error:
-            return _not_hashed(error, observation, engine.seconds)
+            return _qualified(_not_hashed(error, observation, engine.seconds), drawn, cached=recall is not None)
         found = _result(root, observation, naming, engine.seconds)
-        return _qualified(found, drawn, engine.recalled_files + engine.recalled_bytes)
+        return _qualified(found, drawn, cached=engine.recalled_files + engine.recalled_bytes > 0)
 
 
 def prove_path(manifest: BinaryIO, path: bytes) -> Proof:
@@ -203,9 +204,9 @@ def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, direct
     return Sample(lambda: pages(ManifestReader(content)), files, count)
 
 
-def _qualified(found: Comparison, drawn: Sample | None, recalled: int) -> Comparison:
+def _qualified(found: Comparison, drawn: Sample | None, *, cached: bool) -> Comparison:
     if not drawn:
-        return replace(found, assurance=Assurance.CACHED) if recalled else found
+        return replace(found, assurance=Assurance.CACHED) if cached else found
     found = replace(found, assurance=Assurance.SAMPLED, sampling=drawn.sampling)
     if found.outcome is not Outcome.EQUAL:
         return found

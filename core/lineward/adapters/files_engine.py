@@ -17,6 +17,7 @@ from lineward import native
 from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
 from lineward.adapters.files_limits import below, usable_cpus
+from lineward.adapters.files_state import State
 from lineward.adapters.files_threads import Pool, Task
 from lineward.adapters.files_tree import Run, Tree
 from lineward.domain.entry import Entry
@@ -97,7 +98,8 @@ class Engine:
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._total: Total | None = None
-        self._marks: list[bytes] = []
+        self._rechecked = False
+        self._state = State()
         self._settles = settles
 
     def __enter__(self) -> Self:
@@ -128,23 +130,20 @@ class Engine:
 
             self._total = Total(tree, self._expect)
 
-        def items() -> Iterator[Run | Entry]:
-            for item in tree.walk():
-                self._large.stream = tree.remote
-                yield item
-
         try:
-            yield from self.hash_runs(items())
+            yield from self.hash_runs(tree.walk(), tree)
+            self._state.directories = tree.seen
         finally:
             tree.close()
 
     def _expect(self, expected: tuple[int, int]) -> None:
         self.expected = expected
 
-    def hash_runs(self, items: Iterator[Run | Entry]) -> Iterator[Encoded]:
-        """`hash` for items that are already at hand."""
+    def hash_runs(self, items: Iterator[Run | Entry], tree: Tree | None = None) -> Iterator[Encoded]:
+        """`hash` for some items, and the tree whose walk they come from."""
         self._started = time.monotonic()
         for batch in self._ahead(items, 0):
+            self._large.stream = tree is not None and tree.remote
             yield from self._finish(batch)
         self._tick(final=True)
 
@@ -154,15 +153,14 @@ class Engine:
         A file that changed after its turn, while others had still to come, would give a root that no state ever had.
         Raises TreeError(ChangedWhileRead).
         """
-        marks = iter(self._marks)
+        now = State()
         try:
             for batch in self._ahead(tree.walk(), _STAT_ONLY):
                 self._wait(batch.work.tasks)
-                if batch.mark() != next(marks, b""):
-                    raise changed(batch.newest())
+                now.add(batch)
                 batch.release()
-            if next(marks, None):
-                raise changed(b"")
+            now.directories = tree.seen
+            self._state.refuse_changes(now)
         finally:
             tree.close()
 
@@ -210,7 +208,7 @@ class Engine:
             self._hash_large(batch, [at for at, status in enumerate(statuses) if status == fallback.DEFERRED])
         self._recheck(batch)
         if self._settles:
-            self._marks.append(batch.mark())
+            self._state.add(batch)
         if self._recall:
             self._recall.note_files(batch.paths(), bytes(batch.all.stats), bytes(batch.all.digests))
         self._bytes += fallback.CURSOR.unpack(batch.work.cursor)[2]
@@ -256,15 +254,16 @@ class Engine:
             raise changed(batch.path(at))
 
     def _recheck(self, batch: Batch) -> None:
-        """Hash a random file again with hashlib: in the first batch, and in some of the others."""
+        """Hash a random file again with hashlib: in the first batch that has one, and in some of the others."""
         work = batch.work
-        if not work.files or (self._files and below(RECHECK_ONE_IN)):
+        if not work.files or (self._rechecked and below(RECHECK_ONE_IN)):
             return
         at = below(work.files)
         index = batch.places[at] if batch.places else at
         before = bytes(work.stats[at * fallback.STAT.size : (at + 1) * fallback.STAT.size])
         if before[0] != fallback.DONE:
             return
+        self._rechecked = True
         hashed, found = before + batch.digest(index), self._hash_one(fallback.hash_files, batch, index)
         if found[: fallback.STAT.size] != before:
             raise changed(batch.path(index))

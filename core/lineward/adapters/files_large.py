@@ -13,6 +13,7 @@ from lineward import native
 from lineward.adapters.files_batch import Batch, changed, disagreement, unreadable
 from lineward.adapters.files_limits import below
 from lineward.adapters.files_threads import Pool, Task
+from lineward.adapters.files_tree import TreeError
 from lineward.domain.merkle import HASH_BYTES, Frontier, leaf_hash
 from lineward.native import fallback
 
@@ -23,7 +24,7 @@ SPAN_CHUNKS = 6
 """Chunks of a task; a multiple of the lanes of each compiled engine."""
 RECHECK_ONE_IN = 64
 TICK_SECONDS = 0.2
-_STREAM = 4
+STREAM = 4
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -75,7 +76,7 @@ class LargeHasher:
         window: deque[_Task] = deque()
         for spans in self._tasks(batch, indices):
             jobs = [(large.fd, offset, length) for large, offset, length in spans]
-            flags = mode | (_STREAM if self.stream else 0)
+            flags = mode | (STREAM if self.stream else 0)
             window.append((spans, pool.submit(partial(native.hash_spans, jobs, self.cursor, flags))))
             while len(window) > (0 if self.stream else ahead):
                 self._collect(batch, *window.popleft())
@@ -125,10 +126,8 @@ class LargeHasher:
             self._tick()
         try:
             digests = task.result()
-        except EOFError as error:
-            raise changed(spans[0][0].path) from error
-        except OSError as error:
-            raise unreadable(spans[0][0].path, error.errno) from error
+        except (EOFError, OSError) as error:
+            raise _failure(batch, spans, error) from error
         for at, (large, offset, length) in enumerate(spans):
             digest = digests[at * HASH_BYTES : (at + 1) * HASH_BYTES]
             large.add(digest)
@@ -157,13 +156,28 @@ class LargeHasher:
         offset = large.checked * self._chunk
         span = (large.fd, offset, min(self._chunk, large.size - offset))
         try:
-            found = _hash_one(fallback.hash_spans, span)
+            found = hash_one(fallback.hash_spans, span)
             if found != large.digest:
-                read = [partial(_hash_one, engine, span) for engine in (native.hash_spans, fallback.hash_spans)]
+                read = [partial(hash_one, engine, span) for engine in (native.hash_spans, fallback.hash_spans)]
                 raise disagreement(large.path, (large.digest, found), read)
         except (EOFError, OSError) as error:
             raise changed(large.path) from error
 
 
-def _hash_one(hash_spans: Callable[..., bytes], span: tuple[int, int, int]) -> bytes:
+def _failure(batch: Batch, spans: list[_Span], error: EOFError | OSError) -> TreeError:
+    """The error of a task, by the name of the file that changed, or that cannot be read alone either."""
+    for large, offset, length in spans:
+        try:
+            if large.state() != batch.stat(large.index)[4:]:
+                return changed(large.path)
+            hash_one(native.hash_spans, (large.fd, offset, length))
+        except EOFError:
+            return changed(large.path)
+        except OSError as again:
+            return unreadable(large.path, again.errno)
+    return unreadable(b"", error.errno) if isinstance(error, OSError) else changed(b"")
+
+
+def hash_one(hash_spans: Callable[..., bytes], span: tuple[int, int, int]) -> bytes:
+    """Digest of one span by this engine; raises EOFError, OSError."""
     return hash_spans([span], bytearray(fallback.CURSOR.size), 0)

@@ -1,7 +1,8 @@
 """Digests from an earlier run, so that what has not changed since need not be read again.
 
 A file counts as unchanged while its size, inode and both times are. That trusts the file system and the clock, so a run
-that used a single such digest on the way to a verdict is `cached`, never `full`.
+that used a single such digest on the way to a verdict is `cached`, never `full`. A file that changed just before a run
+is not noted by it: it could change again within the same tick of the clock, and nothing would show it.
 
 A journal is a header and frames in the tree's order. A frame that a kill cut short ends the journal: what comes before
 it is kept. It is read beside the walk, so memory does not grow with the set.
@@ -13,7 +14,8 @@ import contextlib
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
@@ -32,6 +34,9 @@ _STAT = fallback.STAT.size
 _MAX_FRAME = 1 << 27
 _LENGTH = struct.Struct("=H")
 _PLACE = struct.Struct("=Q")
+_CTIME = struct.Struct("=q")
+_TICK = 2_000_000_000
+"""Nanoseconds: the coarsest times of a file system in use (FAT's), and more than any kernel's tick."""
 
 
 class Recall(Protocol):
@@ -60,8 +65,12 @@ class Journal:
     Leaving it keeps what was written, so that a later run can go on from there.
     """
 
-    def __init__(self, path: Path, folder: Path, parameters: Parameters) -> None:
+    def __init__(
+        self, path: Path, folder: Path, parameters: Parameters, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         """Raises LinewardError(Unreadable) where the journal cannot be written or believed, or another run has it."""
+        self._settled = clock() - _TICK
+        """No file is looked at earlier, so what changed before can only change to a later time from then on."""
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
         self.used = False
@@ -104,6 +113,8 @@ class Journal:
 
     def note_chunk(self, path: bytes, record: bytes, number: int, digest: bytes) -> None:
         """Write a frame for one chunk."""
+        if self._fresh(record):
+            return
         self._frame(_CHUNK, _LENGTH.pack(len(path)) + path + record + _PLACE.pack(number) + digest)
 
     def note_files(self, paths: list[bytes], stats: bytes, digests: bytes) -> None:
@@ -111,9 +122,15 @@ class Journal:
         parts = []
         for at, path in enumerate(paths):
             record = b"\0" + stats[at * _STAT + 1 : (at + 1) * _STAT]
+            if self._fresh(record):
+                continue
             parts.append(_LENGTH.pack(len(path)) + path + record + digests[at * HASH_BYTES : (at + 1) * HASH_BYTES])
         if parts:
             self._frame(_FILES, b"".join(parts))
+
+    def _fresh(self, record: bytes) -> bool:
+        changed: int = _CTIME.unpack_from(record, _STAT - _CTIME.size)[0]
+        return changed > self._settled
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lineward.adapters.files_limits import below
 from lineward.domain.entry import Entry, decode_all, order
 from lineward.domain.manifest import Page
 from lineward.native import fallback
@@ -37,8 +37,7 @@ class Sample:
     def __init__(self, pages: Callable[[], Iterator[Page]], files: int, count: int) -> None:
         """`pages` reads the trusted manifest or a part of it anew; it has `files`, of which `count` are drawn."""
         self.sampling = Sampling(min(count, files), files)
-        self._drawn = set(random.SystemRandom().sample(range(files), self.sampling.read))
-        self._entries = ((at, e) for at, e in enumerate(_files(pages())))
+        self._entries = _draw(_files(pages()), files, self.sampling.read)
         self._current = next(self._entries, None)
 
     def digests(self, paths: list[bytes], stats: bytes) -> list[bytes | None]:
@@ -47,12 +46,12 @@ class Sample:
 
     def _find(self, path: bytes, size: int) -> bytes | None:
         wanted = order(path)
-        while self._current and order(self._current[1].path) < wanted:
+        while self._current and order(self._current[0].path) < wanted:
             self._current = next(self._entries, None)
         if not self._current:
             return None
-        number, entry = self._current
-        return entry.content if entry.path == path and entry.size == size and number not in self._drawn else None
+        entry, drawn = self._current
+        return entry.content if entry.path == path and entry.size == size and not drawn else None
 
     def chunks(self, path: bytes, record: bytes) -> bytes:  # noqa: ARG002 - a drawn file is read whole
         """Nothing: a drawn file is read whole."""
@@ -68,6 +67,14 @@ class Sample:
 def count_files(pages: Iterator[Page]) -> int:
     """How many files a manifest has."""
     return sum(1 for _ in _files(pages))
+
+
+def _draw(entries: Iterator[Entry], files: int, count: int) -> Iterator[tuple[Entry, bool]]:
+    """Each of so many files, and whether it is drawn: selection sampling holds nothing (Knuth, TAOCP 3.4.2, S)."""
+    for left, entry in zip(range(files, 0, -1), entries, strict=False):
+        drawn = below(left) < count
+        count -= drawn
+        yield entry, drawn
 
 
 def _files(pages: Iterator[Page]) -> Iterator[Entry]:

@@ -6,14 +6,14 @@ bit for bit what one worker would have written.
 
 All shards of a folder must have seen one state of it: names, kinds, sizes, modification and change times, twice in each
 worker, before and after it reads. Inode numbers are left out: FUSE and overlay mounts make them up for each mount.
+Times of directories count, since renaming one touches no file below it, but not on FUSE: mounts of object stores make
+them up too.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -21,19 +21,17 @@ from typing import BinaryIO
 from lineward import native
 from lineward.adapters.files_batch import Work, changed
 from lineward.adapters.files_engine import Engine
-from lineward.adapters.files_shardfile import ENTRIES, PART, ShardReader, ShardWriter, Whole
+from lineward.adapters.files_shardfile import ENTRIES, PART, PART_HEAD, ShardWriter, Whole
 from lineward.adapters.files_span import hash_chunks
 from lineward.adapters.files_tree import Run, Tree, TreeError
-from lineward.domain.entry import Entry, check_follows, decode_all
+from lineward.domain.entry import Entry
 from lineward.domain.errors import InvalidInputError
-from lineward.domain.manifest import Profile, Summary, invalid
-from lineward.domain.manifest_writer import ManifestWriter
-from lineward.domain.merkle import HASH_BYTES, root_of
+from lineward.domain.manifest import Profile
+from lineward.domain.merkle import HASH_BYTES
 from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 MAX_SHARDS = 4096
-_PART = struct.Struct(">QQQI")
 _FILE_WEIGHT = 65536
 """What opening a file costs, in bytes that are hashed in that time."""
 
@@ -84,12 +82,12 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
         own = _own(tree, _Cut(low, high, parameters.chunk_bytes), parameters.chunk_bytes)
         parts: list[_Part] = []
         while True:
-            for done in engine.hash_runs(_until_part(own, parts)):
+            for done in engine.hash_runs(_until_part(own, parts), tree):
                 writer.frame(ENTRIES, done.blob)
                 files, size = files + done.files, size + done.bytes
             if not parts:
                 break
-            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes))
+            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes, stream=tree.remote))
     finally:
         tree.close()
     if _survey(Tree(path, parameters.profile), parameters.chunk_bytes).fingerprint() != survey.fingerprint():
@@ -106,9 +104,9 @@ def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Itera
         yield item
 
 
-def _hash_part(part: _Part, chunk: int) -> bytes:
-    digests = hash_chunks(part.run, part.size, part.first, part.last, chunk)
-    return _PART.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
+def _hash_part(part: _Part, chunk: int, *, stream: bool) -> bytes:
+    digests = hash_chunks(part.run, part.size, range(part.first, part.last), chunk, stream=stream)
+    return PART_HEAD.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
 
 
 class _Survey:
@@ -134,6 +132,9 @@ class _Survey:
             self._add(1, size)
             state = (size, executable, mtime, ctime, run.directory.prefix + name)
             self._hasher.update(b"%d %d %d %d %b\0" % state)
+
+    def add_directories(self, seen: bytes) -> None:
+        self._hasher.update(seen)
 
     def _add(self, files: int, size: int) -> None:
         self.totals = (self.totals[0] + 1, self.totals[1] + files, self.totals[2] + size)
@@ -171,6 +172,8 @@ def _survey(tree: Tree, chunk: int) -> _Survey:
             else:
                 survey.add_run(item, _stats(item, chunk))
                 item.directory.release()
+        if not tree.remote:
+            survey.add_directories(tree.seen)
     finally:
         tree.close()
     if not survey.weight:
@@ -211,78 +214,3 @@ def _held(run: Run, names: list[bytes]) -> Iterator[Run]:
     if names:
         run.directory.users += 1
         yield replace(run, names=names)
-
-
-def merge_shards(shards: Sequence[BinaryIO], out: BinaryIO | None) -> Summary:
-    """Write the manifest of the whole from all its shards, in any order.
-
-    Raises InvalidInputError(ManifestInvalid) where shards are missing, doubled, damaged, or not of one folder.
-    """
-    readers = sorted(map(ShardReader, shards), key=lambda each: each.number)
-    if not readers:
-        raise invalid("there is no shard to merge")
-    whole = readers[0].whole
-    if any(reader.whole != whole for reader in readers):
-        raise invalid("these shards are not of one folder, or it changed between them")
-    if [reader.number for reader in readers] != list(range(whole.count)):
-        raise invalid("these are not all shards of the folder, each once")
-    merger = _Merger(ManifestWriter(whole.parameters, out.write if out else None))
-    for reader in readers:
-        for kind, data in reader.frames():
-            merger.feed(kind, data)
-    return merger.finish(whole.totals)
-
-
-class _Merger:
-    """Joins frames in order; a large file is complete when all its chunks have come."""
-
-    def __init__(self, writer: ManifestWriter) -> None:
-        self._writer = writer
-        self._previous = b""
-        self._head = b""
-        self._chunks = bytearray()
-
-    def feed(self, kind: bytes, data: bytes) -> None:
-        """Add a frame; raises InvalidInputError(ManifestInvalid) where it does not follow."""
-        if kind == PART:
-            self._part(data)
-        elif kind != ENTRIES:
-            raise invalid("a shard is damaged")
-        elif self._head:
-            raise invalid("a large file lacks chunks")
-        else:
-            self._entries(data)
-
-    def finish(self, expected: tuple[int, int, int]) -> Summary:
-        """Write the end; raises InvalidInputError(ManifestInvalid) where it is not all that was seen in the folder."""
-        found = self._writer.totals
-        if self._head or (found.entries, found.files, found.size) != expected:
-            raise invalid("the shards lack data")
-        return self._writer.finish()
-
-    def _entries(self, data: bytes) -> None:
-        entries = list(decode_all(data))
-        for entry in entries:
-            check_follows(self._previous, entry, self._writer.parameters.profile)
-            self._previous = entry.path
-        lengths = array("I", (len(entry.encode()) for entry in entries)).tobytes()
-        files = [entry.size for entry in entries if entry.is_file]
-        self._writer.extend(data, lengths, len(files), sum(files))
-
-    def _part(self, data: bytes) -> None:
-        if len(data) < _PART.size:
-            raise invalid("a shard is cut off")
-        first, last, size, length = _PART.unpack_from(data)
-        head, chunks = data[_PART.size : _PART.size + length], data[_PART.size + length :]
-        if self._head not in {b"", head} or first * HASH_BYTES != len(self._chunks):
-            raise invalid("the chunks of a large file do not follow each other")
-        if len(chunks) != (last - first) * HASH_BYTES:
-            raise invalid("a shard is cut off")
-        self._head, count = head, -(-size // self._writer.parameters.chunk_bytes)
-        self._chunks += chunks
-        if last != count:
-            return
-        lengths = array("I", [HASH_BYTES]) * count
-        digest = root_of(native.leaf_hashes(bytes(self._chunks), lengths.tobytes()))
-        self._head, self._chunks = b"", bytearray()
-        self._entries(head[:-HASH_BYTES] + digest)

@@ -19,6 +19,8 @@ _MAGIC = b"LWS1"
 _HEAD = struct.Struct(">4s16sII32sQQQ")
 _FRAME = struct.Struct(">cI")
 _MAX_FRAME = 1 << 28
+PART_HEAD = struct.Struct(">QQQI")
+"""Begins a PART: first and last chunk, size of the file, length of the entry that follows, before the digests."""
 ENTRIES, PART, _END = b"e", b"p", b"z"
 
 

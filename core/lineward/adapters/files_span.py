@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from lineward import native
-from lineward.adapters.files_batch import changed, fault
+from lineward.adapters.files_batch import changed, disagreement, unreadable
+from lineward.adapters.files_large import STREAM, hash_one
 from lineward.adapters.files_limits import below
 from lineward.adapters.files_tree import Run
 from lineward.domain.merkle import HASH_BYTES
@@ -15,38 +17,44 @@ _TASK_CHUNKS = 48
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def hash_chunks(run: Run, size: int, first: int, last: int, chunk: int) -> bytes:
-    """Digests of the chunks `first` to `last` of the run's one file, joined.
+def hash_chunks(run: Run, size: int, chunks: range, chunk_bytes: int, *, stream: bool) -> bytes:
+    """Digests of these chunks of the run's one file, joined; with `stream` read as one stream.
 
-    One of them is hashed again with hashlib. Raises TreeError(ChangedWhileRead, EngineFault).
+    One of them is hashed again with hashlib. Raises TreeError(ChangedWhileRead, Unreadable, EngineFault).
     """
     path = run.directory.prefix + run.names[0]
-    digests = []
     try:
         fd = os.open(run.names[0], _FLAGS, dir_fd=run.directory.fd)
     except OSError as error:
-        raise changed(path) from error
+        raise unreadable(path, error.errno) from error
     try:
         before = os.fstat(fd)
-
-        def span(number: int) -> tuple[int, int, int]:
-            return fd, number * chunk, min(chunk, size - number * chunk)
-
-        for start in range(first, last, _TASK_CHUNKS):
-            spans = [span(number) for number in range(start, min(last, start + _TASK_CHUNKS))]
-            digests.append(native.hash_spans(spans, bytearray(fallback.CURSOR.size), 0))
-        found = b"".join(digests)
-        again = below(last - first)
-        confirmed = fallback.hash_spans([span(first + again)], bytearray(fallback.CURSOR.size), 0)
+        spans = [(fd, number * chunk_bytes, min(chunk_bytes, size - number * chunk_bytes)) for number in chunks]
+        found = _hash(spans, STREAM if stream else 0)
+        _confirm(path, spans, found)
         beyond = os.pread(fd, 1, size)
         after = os.fstat(fd)
-    except (OSError, EOFError) as error:
+    except EOFError as error:
         raise changed(path) from error
+    except OSError as error:
+        raise unreadable(path, error.errno) from error
     finally:
         os.close(fd)
     state = (size, before.st_ino, before.st_mtime_ns, before.st_ctime_ns)
     if beyond or (after.st_size, after.st_ino, after.st_mtime_ns, after.st_ctime_ns) != state:
         raise changed(path)
-    if confirmed != found[again * HASH_BYTES : (again + 1) * HASH_BYTES]:
-        raise fault(path)
     return found
+
+
+def _hash(spans: list[tuple[int, int, int]], mode: int) -> bytes:
+    parts = (spans[at : at + _TASK_CHUNKS] for at in range(0, len(spans), _TASK_CHUNKS))
+    return b"".join([native.hash_spans(part, bytearray(fallback.CURSOR.size), mode) for part in parts])
+
+
+def _confirm(path: bytes, spans: list[tuple[int, int, int]], digests: bytes) -> None:
+    at = below(len(spans))
+    digest = digests[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+    again = hash_one(fallback.hash_spans, spans[at])
+    if again != digest:
+        read = [partial(hash_one, engine, spans[at]) for engine in (native.hash_spans, fallback.hash_spans)]
+        raise disagreement(path, (digest, again), read)

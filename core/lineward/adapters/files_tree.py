@@ -7,6 +7,7 @@ link on the way leads nowhere else (compare CVE-2021-25741).
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,7 +16,15 @@ from pathlib import Path
 
 from lineward.adapters.files_listing import Listing
 from lineward.adapters.files_lost import LOST_AND_FOUND, shows_nothing
-from lineward.domain.entry import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, Entry, Kind, printable
+from lineward.domain.entry import (
+    MAX_DEPTH,
+    MAX_NAME_BYTES,
+    MAX_PATH_BYTES,
+    MAX_TARGET_BYTES,
+    Entry,
+    Kind,
+    printable,
+)
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Profile
 from lineward.domain.reasons import Reason
@@ -24,6 +33,7 @@ _LOST_AND_FOUND = os.fsencode(LOST_AND_FOUND)
 _NAMES_BYTES = 2 * 1024 * 1024
 _NAMES_LEAST = 32 * 1024
 """Names held: at most half of what the directories above have left, so that deep trees of huge ones are bounded too."""
+_OPEN_LEAST = 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE}
 _NOT_FILES = re.compile(rb"[^f]")
@@ -95,7 +105,14 @@ class Tree:
     """Where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
     remote: bool = False
     """Whether the file system fetches over a network by FUSE; known once walking has begun."""
+    seen: bytes = b""
+    """Stands for paths and times of the directories of this pass so far. Renaming one touches no file below it.
+
+    No inode numbers: FUSE and overlay mounts make them up for each mount.
+    """
     _open: set[Directory] = field(default_factory=set)
+    _most: int = 0
+    """How many of `_open` before the closed ones are dropped: each has a path, which may be long."""
 
     def walk(self) -> Iterator[Run | Entry]:
         """Yield runs of files, and entries for all that is not a file, in order.
@@ -103,6 +120,7 @@ class Tree:
         Raises TreeError with the reason: Unreadable, SpecialFile, EmptyDirectory, MountPoint, TreeTooDeep,
         ChangedWhileRead.
         """
+        self.seen = b""
         stack = [self._top()]
         while stack:
             level, listing = stack[-1], stack[-1].listing
@@ -137,9 +155,7 @@ class Tree:
         run = Run(level.directory, listing.names[listing.at : end])
         level.directory.users += 1
         listing.at = end
-        longest = max(map(len, run.names))
-        if longest > MAX_NAME_BYTES or len(level.directory.prefix) + longest > MAX_PATH_BYTES:
-            raise TreeError(Reason.TREE_TOO_DEEP, level.directory.prefix[:-1], "has a path that is too long")
+        _check(level.directory.prefix, max(run.names, key=len))
         return run
 
     def _top(self) -> _Level:
@@ -154,7 +170,11 @@ class Tree:
 
     def _level(self, fd: int, prefix: bytes, above: list[_Level]) -> _Level:
         directory = Directory(fd, prefix)
-        self._open = {other for other in self._open if other.fd >= 0} if len(self._open) > 2 * MAX_DEPTH else self._open
+        seen = b"%b%d %b %d %d" % (self.seen, len(prefix), prefix, *directory.state[1:])
+        self.seen = hashlib.sha256(seen).digest()
+        if len(self._open) >= self._most:
+            self._open = {other for other in self._open if other.fd >= 0}
+            self._most = max(_OPEN_LEAST, 2 * len(self._open))
         self._open.add(directory)
         room = max(_NAMES_LEAST, (_NAMES_BYTES - sum(level.listing.held for level in above)) // 2)
         try:
@@ -170,8 +190,7 @@ class Tree:
 
     def _descend(self, parent: Directory, name: bytes, above: list[_Level]) -> _Level | Entry | None:
         path = parent.prefix + name
-        if len(above) >= MAX_DEPTH or len(path) >= MAX_PATH_BYTES:
-            raise TreeError(Reason.TREE_TOO_DEEP, path[:80], "leads too deep")
+        _check(parent.prefix, name)
         try:
             if name == _LOST_AND_FOUND and parent.prefix == self.prefix and shows_nothing(name, parent.fd):
                 return None
@@ -189,6 +208,7 @@ class Tree:
 
     def _other(self, parent: Directory, name: bytes, kind: int) -> Entry:
         path = parent.prefix + name
+        _check(parent.prefix, name)
         if kind != ord("l"):
             raise TreeError(Reason.SPECIAL_FILE, path, "is a socket, device or pipe")
         if self.profile is Profile.PORTABLE:
@@ -197,7 +217,15 @@ class Tree:
             target = os.readlink(name, dir_fd=parent.fd)
         except OSError as error:
             raise TreeError(Reason.CHANGED_WHILE_READ, path, f"is no symlink any more: {error.strerror}") from error
+        if not 0 < len(target) <= MAX_TARGET_BYTES:
+            raise TreeError(Reason.SPECIAL_FILE, path, "is a symlink whose target is empty or too long")
         return Entry(Kind.SYMLINK, path, len(target), target)
+
+
+def _check(prefix: bytes, name: bytes) -> None:
+    """Refuse a path that the format has no room for (docs/formats/manifest-v1.md, section 1); FUSE has longer names."""
+    if len(name) > MAX_NAME_BYTES or len(prefix) + len(name) > MAX_PATH_BYTES or prefix.count(b"/") >= MAX_DEPTH:
+        raise TreeError(Reason.TREE_TOO_DEEP, (prefix + name)[:80], "begins a path that is too long or too deep")
 
 
 def _unlisted(directory: Directory, error: OSError) -> TreeError:

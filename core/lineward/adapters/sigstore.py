@@ -2,14 +2,15 @@
 
 What a certificate signed goes through sigstore-python with a trust root narrowed to the logs that the bundle names;
 what a key signed goes through `keys`. Either way the signed statement is parsed strictly afterwards, and any exception
-is a refusal.
+is a refusal: a panic of the Rust below the library too, which is no `Exception`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Lock
 
@@ -49,42 +50,43 @@ class SigstoreVerifier:
         """Return what an attestation proves.
 
         Raises RefusedError or InvalidInputError: EvidenceTooLarge, EvidenceInvalid, OutsideValidity or
-        TrustRootInvalid. Nothing else is raised.
+        TrustRootInvalid. Nothing else is raised but MemoryError, which says nothing about the bundle, and what ends
+        the process.
         """
-        signed = self.check(bundle, trust_root)
-        statement = statements.parse(signed.payload_type, signed.payload, self._max_statement)
-        provenance = None
-        if statement.predicate_type == statements.DATASET_PROVENANCE:
-            provenance = provenances.parse(statement.predicate)
-        return Evidence(
-            bundle=Digest(hashlib.sha256(bundle).digest()),
-            signer=signed.signer,
-            signed_at=signed.signed_at,
-            subject=statement.subject,
-            predicate_type=statement.predicate_type,
-            predicate=statement.predicate,
-            provenance=provenance,
-            not_before=signed.not_before,
-            not_after=signed.not_after,
-        )
+        with _refusing():
+            signed = self._check(bundle, trust_root, None)
+            statement = statements.parse(signed.payload_type, signed.payload, self._max_statement)
+            provenance = None
+            if statement.predicate_type == statements.DATASET_PROVENANCE:
+                provenance = provenances.parse(statement.predicate)
+            return Evidence(
+                bundle=Digest(hashlib.sha256(bundle).digest()),
+                signer=signed.signer,
+                signed_at=signed.signed_at,
+                subject=statement.subject,
+                predicate_type=statement.predicate_type,
+                predicate=statement.predicate,
+                provenance=provenance,
+                not_before=signed.not_before,
+                not_after=signed.not_after,
+            )
 
     def check(self, bundle: bytes, trust_root: TrustRoot, artifact: Hashed | None = None) -> Signed:
         """Check a bundle's signature, signer and time, and return what was signed, unparsed.
 
         With an `artifact`, a signature over its digest is accepted too. Raises as `verify` does.
         """
-        try:
-            raw = bundles.parse(bundle, self._max_bundle)
-            anchors = self._anchors(trust_root)
-            if raw.key_hint is not None:
-                return keys.check(raw, trust_root.keys, anchors, artifact)
-            if anchors is None:
-                raise RefusedError(Reason.EVIDENCE_INVALID, "the trust root has keys only, and a certificate signed")
-            return _check_certificate(raw, anchors, artifact)
-        except LinewardError:
-            raise
-        except Exception as error:
-            raise RefusedError(Reason.EVIDENCE_INVALID, f"the bundle does not verify: {_said(error)}"[:300]) from error
+        with _refusing():
+            return self._check(bundle, trust_root, artifact)
+
+    def _check(self, bundle: bytes, trust_root: TrustRoot, artifact: Hashed | None) -> Signed:
+        raw = bundles.parse(bundle, self._max_bundle)
+        anchors = self._anchors(trust_root)
+        if raw.key_hint is not None:
+            return keys.check(raw, trust_root.keys, anchors, artifact)
+        if anchors is None:
+            raise RefusedError(Reason.EVIDENCE_INVALID, "the trust root has keys only, and a certificate signed")
+        return _check_certificate(raw, anchors, artifact)
 
     def _anchors(self, trust_root: TrustRoot) -> Anchors | None:
         if not trust_root.trusted_root_json:
@@ -99,7 +101,18 @@ class SigstoreVerifier:
             return anchors
 
 
-def _said(error: Exception) -> str:
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn whatever a bundle brings about into a refusal."""
+    try:
+        yield
+    except (LinewardError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise RefusedError(Reason.EVIDENCE_INVALID, f"the bundle does not verify: {_said(error)}"[:300]) from error
+
+
+def _said(error: BaseException) -> str:
     """The first line that says something: pydantic's messages have many, with the input in them."""
     return " ".join(str(error).split())[:240] or type(error).__name__
 

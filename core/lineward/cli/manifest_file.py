@@ -7,9 +7,11 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from lineward.adapters.files_shard import merge_shards
+from lineward.adapters.files_merge import merge_shards
 from lineward.cli import exits, terminal
 from lineward.cli.manifest_tree import change_value, summary_rows, summary_value
 from lineward.cli.output import replacing
@@ -22,15 +24,17 @@ from lineward.domain.reasons import Reason
 
 def merge(arguments: argparse.Namespace) -> int:
     """Merge shards; 2 where they are not all parts of one folder."""
-    with contextlib.ExitStack() as stack:
-        try:
-            shards = [stack.enter_context(Path(name).open("rb")) for name in arguments.shards]
-        except OSError as error:
-            raise InvalidInputError(Reason.MANIFEST_INVALID, f"{error.filename}: {error.strerror}") from error
-        out = stack.enter_context(replacing(Path(arguments.out))) if arguments.out else None
-        summary = merge_shards(shards, out)
+    with replacing(Path(arguments.out)) if arguments.out else contextlib.nullcontext() as out:
+        summary = merge_shards([partial(_shard, Path(name)) for name in arguments.shards], out)
     terminal.show(summary_value(summary), summary_rows(summary), arguments.output)
     return exits.OK
+
+
+def _shard(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidInputError(Reason.MANIFEST_INVALID, f"{error.filename}: {error.strerror}") from error
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -56,6 +60,9 @@ def diff(arguments: argparse.Namespace) -> int:
     equal = before.summary and after.summary and before.summary.root == after.summary.root
     parameters = before.parameters == after.parameters
     value = {
+        "root": str(after.summary.root) if after.summary else None,
+        "files": after.totals.files,
+        "bytes": after.totals.size,
         "equal": bool(equal),
         "sameParameters": parameters,
         "before": str(before.summary.root) if before.summary else None,

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lineward.adapters.files import Outcome, prove_path, verify_tree
 from lineward.adapters.files_single import read_entry
@@ -14,9 +14,10 @@ from lineward.cli import exits, terminal
 from lineward.cli.manifest_tree import comparison_rows, comparison_value
 from lineward.cli.output import replacing
 from lineward.domain.digest import Digest
-from lineward.domain.entry import Entry, printable
+from lineward.domain.entry import Entry, decode_all, printable
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import Parameters
+from lineward.domain.manifest_reader import ManifestReader
 from lineward.domain.proof import MAX_PROOF_BYTES, RangeProof, decode
 from lineward.domain.reasons import Reason
 
@@ -27,7 +28,9 @@ def prove(arguments: argparse.Namespace) -> int:
     """Write a proof; 2 where the manifest is invalid or has no such path."""
     try:
         with Path(arguments.manifest).open("rb") as manifest:
-            proof = prove_path(manifest, os.fsencode(arguments.path.rstrip("/")))
+            path = os.fsencode(arguments.path.rstrip("/"))
+            proof = prove_path(manifest, path)
+            files, size = _sums(manifest, path) if arguments.out else (0, 0)
     except OSError as error:
         raise InvalidInputError(Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}") from error
     text = proof.encode()
@@ -36,10 +39,26 @@ def prove(arguments: argparse.Namespace) -> int:
         return exits.OK
     with replacing(Path(arguments.out)) as file:
         file.write(text.encode())
-    value = {"path": arguments.path, "proof": arguments.out, "bytes": len(text.encode())}
-    rows = [("path", arguments.path), ("proof", f"{arguments.out} ({terminal.size_text(len(text.encode()))})")]
+    length = len(text.encode())
+    value = {"root": str(proof.root), "files": files, "bytes": size}
+    value |= {"path": arguments.path, "proof": arguments.out, "proofBytes": length}
+    rows = [
+        ("root", str(proof.root)),
+        ("path", arguments.path),
+        ("files", str(files)),
+        ("bytes", f"{size} ({terminal.size_text(size)})"),
+        ("proof", f"{arguments.out} ({terminal.size_text(length)})"),
+    ]
     terminal.show(value, rows, arguments.output)
     return exits.OK
+
+
+def _sums(manifest: BinaryIO, path: bytes) -> tuple[int, int]:
+    """Files and their bytes at the path and below it."""
+    manifest.seek(0)
+    entries = (entry for page in ManifestReader(manifest).pages() for entry in decode_all(page.body) if entry.is_file)
+    sizes = [entry.size for entry in entries if (entry.path + b"/").startswith(path + b"/")]
+    return len(sizes), sum(sizes)
 
 
 def check_proof(arguments: argparse.Namespace) -> int:
@@ -89,12 +108,13 @@ def _check_entry(entry: Entry, parameters: Parameters, arguments: argparse.Names
         code=exits.OK,
         path=path,
         digest=str(Digest(entry.content)) if entry.is_file else "",
-        size=entry.size,
+        files=int(entry.is_file),
+        bytes=entry.size if entry.is_file else 0,
     )
 
 
 def _differs(arguments: argparse.Namespace, message: str) -> int:
-    return _say(arguments, outcome="differs", message=message, code=exits.DIFFERS)
+    return _say(arguments, outcome="differs", message=message, code=exits.DIFFERS, files=0, bytes=0)
 
 
 def _say(arguments: argparse.Namespace, *, code: int, **values: Any) -> int:

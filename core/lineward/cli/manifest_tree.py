@@ -79,7 +79,7 @@ def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
     end_progress(arguments.progress)
     shard = f"{part.number}/{part.count}"
     show(
-        {"shard": shard, "files": files, "bytes": size},
+        {"root": None, "shard": shard, "files": files, "bytes": size},
         [("shard", shard), ("whole files", str(files)), ("their bytes", size_text(size))],
         arguments.output,
         sys.stderr if arguments.out == "-" else sys.stdout,
@@ -99,7 +99,8 @@ def verify(arguments: argparse.Namespace) -> int:
     root: Digest | None = arguments.root or (signed.root if signed else None)
     if root is None:
         raise InvalidInputError(Reason.MANIFEST_INVALID, "the manifest has no root")
-    parameters = _parameters(arguments, signed)
+    trusted = signed if signed and signed.root == root else None
+    parameters = _parameters(arguments, trusted)
     with contextlib.ExitStack() as stack:
         recall = stack.enter_context(_recall(arguments, parameters))
         comparison = verify_tree(
@@ -111,26 +112,29 @@ def verify(arguments: argparse.Namespace) -> int:
             directory=os.fsencode(arguments.directory.strip("/")),
             recall=recall,
             sample=arguments.sample or 0,
-            expected=(signed.files, signed.bytes) if signed and not arguments.directory else (0, 0),
+            expected=(trusted.files, trusted.bytes) if trusted and not arguments.directory else (0, 0),
             max_names=arguments.max_names,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
         )
+        if not trusted:
+            comparison = _assumed(comparison, arguments)
         if comparison.outcome is not Outcome.UNKNOWN:
             _finished(arguments, recall)
-    if not signed and not arguments.profile:
-        comparison = _assumed(comparison)
     end_progress(arguments.progress)
     show(comparison_value(comparison, root), comparison_rows(comparison, root), arguments.output)
     return _EXITS[comparison.outcome]
 
 
-def _assumed(found: Comparison) -> Comparison:
-    """A root does not say its profile: what the default one refuses may well have been signed."""
-    if found.outcome is Outcome.EQUAL:
+def _assumed(found: Comparison, arguments: argparse.Namespace) -> Comparison:
+    """A root does not say its parameters: what the default profile refuses may well have been signed."""
+    defaults = (("--profile", arguments.profile, "portable"), ("--chunk-size", arguments.chunk_size, "8MiB"))
+    assumed = [f"{option} {default}" for option, given, default in defaults if not given]
+    if found.outcome is Outcome.EQUAL or not assumed:
         return found
-    refused = found.reason in {Reason.SPECIAL_FILE, Reason.EMPTY_DIRECTORY}
-    note = f"{found.note}; " * bool(found.note) + "profile portable was assumed: give --profile or --manifest"
+    refused = not arguments.profile and found.reason in {Reason.SPECIAL_FILE, Reason.EMPTY_DIRECTORY}
+    note = f"{found.note}; " * bool(found.note)
+    note += f"{' and '.join(assumed)} assumed: give what was signed, or the signed --manifest"
     return replace(found, outcome=Outcome.UNKNOWN if refused else found.outcome, note=note)
 
 

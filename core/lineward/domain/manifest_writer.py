@@ -12,13 +12,16 @@ from lineward.domain.entry import Entry
 from lineward.domain.manifest import (
     FOOTER,
     INDEX,
+    MAX_BYTES,
     MAX_PAGE_BYTES,
     MAX_PAGE_ENTRIES,
+    MAX_PAGES,
     PAGE,
     Page,
     Parameters,
     Summary,
     Totals,
+    invalid,
 )
 from lineward.domain.merkle import HASH_BYTES, Frontier, leaf_hash
 
@@ -103,6 +106,8 @@ class Tally:
 class ManifestWriter:
     """Takes entries in order and hands a manifest's bytes to `write`. Memory: one page and 40 bytes a page.
 
+    Raises InvalidInputError(ManifestInvalid) for more pages or bytes than the format has room for.
+
     It trusts its caller with order and canonical form, as reading a whole manifest back costs more than writing it.
     """
 
@@ -137,7 +142,10 @@ class ManifestWriter:
     def finish(self) -> Summary:
         """Write index and footer. An empty set has no manifest: the caller refuses it before."""
         self._pager.flush()
-        totals, root = self.totals, self._tally.finish()
+        totals = self.totals
+        if totals.size > MAX_BYTES:
+            raise invalid("the files of a manifest have at most 2^63 - 1 bytes")
+        root = self._tally.finish()
         index_at = self._position
         self._write(PAGE.pack(b"I", len(self._index), len(self._index) // INDEX.size))
         self._write(bytes(self._index))
@@ -145,6 +153,8 @@ class ManifestWriter:
         return Summary(root, Digest(self._digest.digest()), self._position, totals.files, totals.size, self.parameters)
 
     def _page(self, page: Page) -> None:
+        if len(self._index) == MAX_PAGES * INDEX.size:
+            raise invalid(f"a manifest has at most {MAX_PAGES} pages")
         self._index += INDEX.pack(len(page.body), page.entries, hashlib.sha256(page.body).digest())
         self._write(PAGE.pack(b"P", len(page.body), page.entries))
         self._write(page.body)

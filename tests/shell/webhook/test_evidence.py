@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from tests.shell.webhook.fakeapi import running, until
 
+from lineward.adapters import bundle as bundles
 from lineward.domain import trustroot
 from lineward.domain.digest import Digest
 from lineward.domain.evidence import TrustRoot
@@ -68,10 +69,13 @@ async def test_the_loop_goes_on_while_a_bundle_is_verified() -> None:
         await until(lambda: store.idle)
 
 
-async def test_a_bundle_that_ends_the_verifier_is_not_admitted_and_the_next_one_is_judged() -> None:
+@pytest.mark.parametrize("error", [BrokenProcessPool, MemoryError])
+async def test_a_bundle_that_ends_the_verifier_is_not_admitted_and_the_next_one_is_judged(
+    error: type[Exception],
+) -> None:
     def check(bundle: bytes, _: TrustRoot) -> Result:
         if bundle == b"bomb":
-            raise BrokenProcessPool
+            raise error
         return REFUSED
 
     store = EvidenceStore(in_threads, check)
@@ -82,6 +86,33 @@ async def test_a_bundle_that_ends_the_verifier_is_not_admitted_and_the_next_one_
     assert store.results[digest(1), ROOT.digest] is UNDECIDED
     assert store.results[digest(2), ROOT.digest] is REFUSED
     assert store.idle
+
+
+class Panic(BaseException):
+    """What a panic in Rust is for Python: no `Exception`."""
+
+
+async def test_a_panic_refuses_the_bundle_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr(bundles, "parse", broken)
+    store = EvidenceStore(in_threads)
+    async with running(store.run()):
+        store.want("ml", b"a", digest(1), ROOT)
+        await until(lambda: bool(store.results))
+    result = store.results[digest(1), ROOT.digest]
+    assert isinstance(result, Refusal)
+    assert (result.reason, result.message) == (Reason.EVIDENCE_INVALID, "the bundle does not verify: Panic")
+
+
+async def test_memory_that_is_short_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(bundles, "parse", broken)
+    with pytest.raises(MemoryError):
+        evidence.verify(b"a", ROOT)
 
 
 async def test_a_real_process_that_dies_is_replaced() -> None:

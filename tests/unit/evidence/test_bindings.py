@@ -69,6 +69,25 @@ def test_an_entry_counts_only_for_the_log_it_names(verifier: SigstoreVerifier, *
     assert refusal(verifier, bundle, root(said, VAULT)).reason is Reason.EVIDENCE_INVALID
 
 
+@pytest.mark.parametrize("key", [True, False])
+def test_shards_that_share_a_log_id_are_told_apart(verifier: SigstoreVerifier, *, key: bool) -> None:
+    """By the key ids of their checkpoints; one's window must not go with the other's key."""
+    private, other = PrivateSigstore(), PrivateSigstore()
+    said = private.trusted_root()
+    said["tlogs"] += other.trusted_root()["tlogs"]
+    for shard, name in zip(said["tlogs"], (b"old", b"new"), strict=True):
+        shard["logId"]["keyId"] = b64(hashlib.sha256(b"shared").digest())
+        shard["checkpointKeyId"] = {"keyId": b64(hashlib.sha256(name).digest())}
+    trust_root, old, new = root(said, VAULT), private.log.key, other.log.key
+    for signer, name, good in ((old, b"old", True), (new, b"new", True), (old, b"new", False), (new, b"old", False)):
+        private.log = Impostor(key=signer, claimed=hashlib.sha256(name).digest())
+        bundle = by_key_or_certificate(private, key=key)
+        if good:
+            assert verifier.verify(dumps(bundle), trust_root)
+        else:
+            assert refusal(verifier, bundle, trust_root).reason is Reason.EVIDENCE_INVALID
+
+
 class Claimant(Fulcio):
     """An authority whose CT log signs with a key and under an id that one chooses."""
 

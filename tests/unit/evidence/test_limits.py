@@ -10,8 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.private_sigstore.entries import b64
-from tests.private_sigstore.instance import SIGNED_AT, Faults, PrivateSigstore, dumps
+from tests.private_sigstore.instance import END, SIGNED_AT, START, Faults, PrivateSigstore, dumps
 from tests.unit.evidence.samples import NOW, a_dataset, a_policy, an_evidence
 from tests.unit.evidence.test_bindings import entry, refusal, root
 from tests.unit.evidence.test_key_bundles import KEY, STATEMENT, VAULT
@@ -123,15 +126,18 @@ def test_a_log_entrys_body_has_only_so_many_bytes(private: PrivateSigstore) -> N
     assert "the log entry's body has 524289 bytes" in refused.message
 
 
-@pytest.mark.parametrize("key", [True, False])
-def test_a_timestamping_authority_without_its_root_is_none(
-    verifier: SigstoreVerifier, private: PrivateSigstore, *, key: bool
-) -> None:
+def test_a_timestamping_authority_that_signed_its_own_certificate_is_none(verifier: SigstoreVerifier) -> None:
+    """As in the library: a chain of one has nothing that a timestamp could chain to."""
+    private = PrivateSigstore()
+    root_key, name = private.tsa.root.key, private.tsa.root.certificate.subject
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+    builder = private.tsa.root.leaf(root_key.public_key(), START, END, name).add_extension(usage, critical=True)
+    private.tsa.key, private.tsa.certificate = root_key, builder.sign(root_key, SHA256())
     said = private.trusted_root()
     del said["timestampAuthorities"][0]["certChain"]["certificates"][1:]
-    bundle = private.sign_with_key(STATEMENT, KEY, SIGNED_AT) if key else private.sign(STATEMENT)
-    refused = refusal(verifier, bundle, root(said, VAULT))
-    assert ("by no authority of the trust root" if key else "not enough sources") in refused.message
+    refused = refusal(verifier, private.sign_with_key(STATEMENT, KEY, SIGNED_AT), root(said, VAULT))
+    assert "by no authority of the trust root" in refused.message
+    assert "not enough sources" in refusal(verifier, private.sign(STATEMENT), root(said)).message
 
 
 def test_a_policy_without_authorities_accepts_nobody() -> None:
