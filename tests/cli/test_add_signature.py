@@ -15,16 +15,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.cli.conftest import Command
 from tests.cli.test_attest import NAME, WHAT, objects
+from tests.cli.test_key_trust import write_key
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.private_sigstore.server import token
-from tests.unit.evidence.samples import POLICY, a_policy
+from tests.unit.evidence.samples import POLICY, a_policy, changed
 
 from lineward.adapters import documents
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.cli import attest_run
 from lineward.domain import dataset, mistakes, trustroot
+from lineward.domain.draft import API_VERSION
 from lineward.domain.judge import judge
 from lineward.domain.reasons import Reason
+from lineward.domain.statement import DATASET_PROVENANCE
 from lineward.domain.verdict import Verdict
 
 FIRST = ["--identity-token", token(), "--license", "CC-BY-4.0", "--purpose", "credit\n  first signed by you"]
@@ -284,6 +287,45 @@ def test_a_first_statement_that_has_ended_is_not_signed(
         assert "  warning         sources[0].consent: it ended at" in capsys.readouterr().err
 
 
+def test_a_first_signature_that_counts_for_nothing_is_not_joined(
+    lineward: Command, data: Path, path: Path, second: list[str], accepted: list[str], tmp_path: Path
+) -> None:
+    """Its authority is right; age, recalls and constraints are asked too, as at admission."""
+    before = path.read_bytes()
+    call = ["attest", str(data), "--add-signature", str(path), *second, *accepted]
+    recall = tmp_path / "recall.yml"
+    spec = {"reason": "leak", "dataset": "german-credit"}
+    recall.write_text(
+        yaml.safe_dump({"apiVersion": API_VERSION, "kind": "DatasetRecall", "metadata": {"name": "r"}, "spec": spec})
+    )
+    assert lineward(*call, "--recall", recall)[1].split(":")[0] == Reason.RECALLED.value
+    policy = Path(accepted[-1])
+    other = {"predicateType": "https://slsa.dev/provenance/v1"}
+    for asked, reason in (
+        ({"maxAge": "0s"}, Reason.ATTESTATION_TOO_OLD),
+        ({"constraints": {"licenses": ["MIT"]}}, Reason.CONSTRAINT_NOT_MET),
+    ):
+        require = [{"predicateType": DATASET_PROVENANCE, **asked}, other]
+        policy.write_text(yaml.safe_dump(changed(POLICY, "spec/require", require)))
+        code, said = lineward(*call)
+        assert (code, said.split(":")[0]) == (1, reason.value)
+    assert path.read_bytes() == before
+    policy.write_text(yaml.safe_dump(changed(POLICY, "spec/require", [{"predicateType": DATASET_PROVENANCE}, other])))
+    assert lineward(*call) == (0, "")
+
+
+def test_a_first_signature_by_a_key_that_ended_is_not_joined(
+    lineward: Command, data: Path, out: Path, second: list[str], tmp_path: Path
+) -> None:
+    write_key(tmp_path, "key")
+    until = ["--not-after", "2020-01-01T00:00:00Z", "--out", str(tmp_path / "key.yml")]
+    assert lineward("trust-root", "from-key", tmp_path / "key.pub", *until) == (0, "")
+    lineward("attest", data, *WHAT, "--key", tmp_path / "key.pem", "--out", out)
+    call = ["attest", str(data), "--add-signature", str(out / f"{NAME}.yaml"), *second]
+    code, said = lineward(*call, "--trust-root", tmp_path / "key.yml")
+    assert (code, said.split(":")[0]) == (1, Reason.OUTSIDE_VALIDITY.value)
+
+
 @pytest.mark.parametrize(
     "useless",
     [["--dataset", "d"], ["--license", "MIT"], ["--out", "x"], ["--oms"], ["--force"], ["--source", "x"], ["--strict"]],
@@ -295,3 +337,4 @@ def test_what_has_no_effect_is_refused(lineward: Command, data: Path, useless: l
 def test_it_is_said_who_is_believed(lineward: Command, data: Path) -> None:
     assert lineward("attest", data, "--add-signature", "x")[0] == 64
     assert lineward("attest", data, *WHAT, "--unverified-first")[0] == 64
+    assert lineward("attest", data, *WHAT, "--recall", "x")[0] == 64

@@ -200,7 +200,7 @@ def test_what_kept_us_from_looking_is_no_refusal(
     renamed.write_text(key.with_suffix(".yml").read_text().replace("name: default", "name: other"))
     capsys.readouterr()
     for target in ("d-1.sig", "d-1.yaml"):
-        given = [data, tmp_path / "o" / target, "--policy", policy, "--trust-root", renamed]
+        given: list[str | Path] = [data, tmp_path / "o" / target, "--policy", policy, "--trust-root", renamed]
         assert lineward("verify", *given, "-o", "json") == (2, "")
         (report,) = json.loads(capsys.readouterr().out)["reports"]
         assert (report["verdict"], report["reason"]) == ("Unknown", Reason.TRUST_ROOT_MISSING)

@@ -8,6 +8,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -17,8 +18,9 @@ from lineward import native
 from lineward.adapters import files_batch
 from lineward.adapters.files import Outcome, create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_merge import merge_shards
 from lineward.adapters.files_recall import Journal
-from lineward.adapters.files_shard import Shard, create_shard, merge_shards
+from lineward.adapters.files_shard import Shard, create_shard
 from lineward.domain.digest import Digest
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile
@@ -218,8 +220,7 @@ def test_shards_of_different_states_are_not_merged(held: Held, folder: Path) -> 
         for number, out in enumerate(shards):
             with Engine(SMALL, 1) as engine:
                 create_shard(folder, Shard(number, 2), out, engine)
-            out.seek(0)
-        return merge_shards(shards, None).root
+        return merge_shards([partial(io.BytesIO, out.getvalue()) for out in shards], None).root
 
     found = []
     for point in [*((FILE, number) for number in range(0, 280, 14)), (SPANS, 0), (SPANS, 2), (LISTING, 100)]:

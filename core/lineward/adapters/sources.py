@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -84,6 +84,22 @@ class Inputs:
             raise InvalidInputError(Reason.TRUST_ROOT_INVALID, "two key files have one name, which names the key")
         both = trustroot.make(NAMELESS, there.trusted_root_json or root.trusted_root_json, keys)
         self.trust_roots[self.trust_roots.index(there)] = both
+
+    def give(self, authorities: Sequence[Mapping[str, Any]]) -> None:
+        """Add a policy that accepts what the command line names."""
+        spec = {
+            "match": {"namespaces": {"names": ["any"]}},
+            "trustRootRef": {"name": "given"},
+            "authorities": authorities,
+        }
+        self.given = policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
+        self.policies.append(self.given)
+
+    def give_keys(self) -> None:
+        """Add a policy that accepts the keys of the trust roots, where these have any."""
+        keys = [key.name for root in self.trust_roots for key in root.keys]
+        if keys:
+            self.give([{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)])
 
     def trust_root_of(self, wanted: Policy) -> TrustRoot:
         """The trust root that a policy names, or the one given as a file without a name in it.

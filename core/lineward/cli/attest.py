@@ -31,6 +31,7 @@ _HEEDED = frozenset(
         "add_signature",
         "trust_root",
         "policy",
+        "recall",
         "unverified_first",
         "identity_token",
         "trust_config",
@@ -58,8 +59,8 @@ def run(argv: Sequence[str], prog: str) -> int:
         if not (arguments.trust_root or arguments.unverified_first):
             parser.error("whose statement is signed too? give --trust-root and --policy, or --unverified-first")
         return attest_run.add_signature(arguments)
-    if arguments.trust_root or arguments.policy or arguments.unverified_first:
-        parser.error("--trust-root, --policy and --unverified-first are of --add-signature")
+    if arguments.trust_root or arguments.policy or arguments.recall or arguments.unverified_first:
+        parser.error("--trust-root, --policy, --recall and --unverified-first are of --add-signature")
     if not (arguments.dataset and arguments.version and arguments.namespace):
         parser.error("give --dataset, --version and --namespace (or --add-signature FILE)")
     return attest_run.attest(arguments)
@@ -81,7 +82,7 @@ def _parser(prog: str) -> Parser:
     parser.add_argument("folder", metavar="DIR", help="the folder with the data, and with nothing else")
     _what(parser.add_argument_group("what it is", "The first three are needed, except with --add-signature."))
     _where(parser.add_argument_group("where the bytes are in the cluster", "Each may be given several times."))
-    order = "Options win over the file, and the file over the earlier version; lists are joined."
+    order = "Options win over the file and add to its lists; a file wins over an earlier version, lists included."
     _provenance(parser.add_argument_group("provenance", order))
     _signature(parser.add_argument_group("signature"))
     _second(parser.add_argument_group("second signature"))
@@ -126,7 +127,11 @@ def _provenance(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="YAML with sources, consent, licence and more (docs/formats/dataset-provenance-v1.md)",
     )
-    add("--from-previous", metavar="FILE", help="start from what an earlier DatasetVersion or bundle says")
+    add(
+        "--from-previous",
+        metavar="FILE",
+        help="start from what an earlier DatasetVersion or bundle says of the data set",
+    )
     add("--issuer", metavar="ORGANISATION", help="who publishes the data")
     add("--description", metavar="TEXT", help="what the data is, for people")
     add("--source", action="append", default=[], metavar="URI", help="where the data came from; may be repeated")
@@ -162,6 +167,7 @@ def _second(group: argparse._ArgumentGroup) -> None:
     add("--trust-root", action="append", default=[], metavar="FILE", help=keys)
     who = "ProvenancePolicy that says who may have signed first; may be repeated"
     add("--policy", action="append", default=[], metavar="FILE", help=who)
+    add("--recall", action="append", default=[], metavar="FILE", help="DatasetRecall that counts; may be repeated")
     add("--unverified-first", action="store_true", help="sign what the first statement says, whoever said it")
 
 

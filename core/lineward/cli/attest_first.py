@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from lineward.cli.unverified import unverified_statement
 from lineward.domain import mistakes
 from lineward.domain import provenance as provenances
 from lineward.domain.claims import difference
-from lineward.domain.dataset import DatasetVersion
+from lineward.domain.dataset import DatasetVersion, Lifecycle
 from lineward.domain.errors import InvalidInputError, RefusedError
 from lineward.domain.evidence import Signer
+from lineward.domain.judge import judge
+from lineward.domain.policy import Policy
 from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
 from lineward.domain.statement import DATASET_PROVENANCE, Statement
+from lineward.domain.verdict import Verdict
 
 
 def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
@@ -33,7 +37,7 @@ def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
     if bundle is None:
         problem = f"{arguments.add_signature} has no bundle whose statement could be signed too"
         raise InvalidInputError(Reason.DATASET_INVALID, problem)
-    signers = [] if arguments.unverified_first else _signers(arguments, bundle)
+    signers = [] if arguments.unverified_first else _signers(arguments, dataset, bundle)
     said = unverified_statement(bundle)
     if said.predicate_type != DATASET_PROVENANCE:
         raise RefusedError(Reason.WRONG_PREDICATE_TYPE, f"the first statement is a {said.predicate_type[:120]}")
@@ -49,33 +53,40 @@ def read(arguments: argparse.Namespace, dataset: DatasetVersion) -> Statement:
     return said
 
 
-def _signers(arguments: argparse.Namespace, bundle: bytes) -> list[Signer]:
-    """Who signed the bundle, by each policy's own trust root; without a policy, by a key of the trust roots."""
+def _signers(arguments: argparse.Namespace, dataset: DatasetVersion, bundle: bytes) -> list[Signer]:
+    """Who signed the bundle, by the webhook's rules: a first signature that counts for nothing is no reason to sign."""
+    now = datetime.now(UTC)
+    inputs = _rules(arguments, now)
+    return [_signer(dataset, bundle, policy, inputs, now) for policy in inputs.policies]
+
+
+def _rules(arguments: argparse.Namespace, now: datetime) -> Inputs:
     inputs = Inputs()
     for path in arguments.trust_root:
-        inputs.add_trust_root(Path(path), datetime.now(UTC))
+        inputs.add_trust_root(Path(path), now)
     for path in arguments.policy:
-        sources.read_objects(Path(path), inputs, "ProvenancePolicy", Reason.POLICY_INVALID)
+        sources.read_policies(Path(path), inputs)
+    for path in arguments.recall:
+        sources.read_objects(Path(path), inputs, "DatasetRecall", Reason.REQUEST_INVALID)
     if not inputs.policies:
-        return [_by_key(inputs, bundle)]
-    found = []
-    for policy in inputs.policies:
-        signer = SigstoreVerifier().verify(bundle, inputs.trust_root_of(policy)).signer
-        if not any(authority.accepts(signer) for authority in policy.authorities):
-            problem = f"the first signature is by {signer}, no authority of the policy {policy.name}"
-            raise RefusedError(Reason.WRONG_IDENTITY, problem[:300])
-        found.append(signer)
-    return found
-
-
-def _by_key(inputs: Inputs, bundle: bytes) -> Signer:
-    if len(inputs.trust_roots) != 1 or not inputs.trust_roots[0].keys:
+        inputs.give_keys()
+    if not inputs.policies:
         problem = "whose first signature counts? give --policy, a --trust-root of keys, or --unverified-first"
         raise InvalidInputError(Reason.POLICY_INVALID, problem)
-    signer = SigstoreVerifier().verify(bundle, inputs.trust_roots[0]).signer
-    if not signer.key:
-        raise RefusedError(Reason.WRONG_IDENTITY, f"the first signature is by {signer}; give --policy to accept it")
-    return signer
+    return inputs
+
+
+def _signer(dataset: DatasetVersion, bundle: bytes, policy: Policy, inputs: Inputs, now: datetime) -> Signer:
+    """The one signer, whom the policy would accept as one of those it asks for; the quorum comes with the second."""
+    evidence = SigstoreVerifier().verify(bundle, inputs.trust_root_of(policy))
+    required = tuple(each for each in policy.require if each.predicate_type == DATASET_PROVENANCE)
+    alone = replace(policy, quorum=1, require=required)
+    version = replace(dataset, lifecycle=Lifecycle.ACTIVE)  # of the cluster, and no word on the evidence
+    judged = judge(version, [evidence], alone, inputs.recalls, now)
+    if judged.verdict is not Verdict.VERIFIED:
+        problem = f"the first signature, by {evidence.signer}, fails policy {policy.name}: {judged.message}"
+        raise RefusedError(judged.reason, problem[:300])
+    return evidence.signer
 
 
 def _show(said: Provenance, signers: list[Signer], doubts: list[str]) -> None:

@@ -22,7 +22,7 @@ from lineward.cli.output import replacing
 from lineward.cli.terminal import clean, end_progress, progress_to, show, size_text
 from lineward.cli.unverified import unverified_statement
 from lineward.domain import dataset as datasets
-from lineward.domain import draft, mistakes
+from lineward.domain import draft, inheritance, mistakes
 from lineward.domain.dataset import MAX_ATTESTATIONS, DatasetVersion
 from lineward.domain.draft import Names
 from lineward.domain.errors import InvalidInputError, LinewardError, MistakesError, RefusedError
@@ -118,8 +118,10 @@ def _checked(arguments: argparse.Namespace) -> _Asked:
     volumes = attest_arguments.volumes(arguments)
     datasets.parse(draft.dataset_version(names, draft.UNHASHED, volumes, b"{}"))
     given = documents.read_one(arguments.provenance, Reason.PROVENANCE_INVALID) if arguments.provenance else {}
-    previous = draft.inherited(_earlier(arguments.from_previous)) if arguments.from_previous else {}
-    description = draft.described(given, names, attest_arguments.flags(arguments), previous)
+    previous = inheritance.inherited(_earlier(arguments.from_previous)) if arguments.from_previous else {}
+    flags = attest_arguments.flags(arguments)
+    description = draft.described(given, names, flags, previous)
+    _say_taken_over(arguments.from_previous, inheritance.taken_over(previous, given, flags))
     producer = {"tool": "lineward", "version": __version__, "environment": surroundings.describe(folder)}
     now = datetime.now(UTC)
     made = draft.predicate(description, _LARGEST, producer, now)
@@ -135,6 +137,13 @@ def _folder(arguments: argparse.Namespace) -> Path:
     if not folder.is_dir():
         raise LinewardError(Reason.UNREADABLE, f"{folder} is no folder that can be read")
     return folder
+
+
+def _say_taken_over(path: str | None, taken: Sequence[str]) -> None:
+    """Name what is signed anew on the word of an earlier version, whose signature nobody checked here."""
+    if taken:
+        said = f"taken over from {path}, whose signature was not checked: {', '.join(taken)}"
+        print(f"lineward: {clean(said)}", file=sys.stderr)
 
 
 def _earlier(path: str) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from lineward.cli.terminal import (
     moment_argument,
     progress_to,
 )
-from lineward.domain import explain, policy
+from lineward.domain import explain
 from lineward.domain.dataset import DatasetVersion
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.explain import Step
@@ -169,11 +169,11 @@ def _rules(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> Non
         parser.error("--issuer and --subject go together")
     if arguments.issuer:
         keyless = {"issuer": arguments.issuer, "subject": arguments.subject}
-        _give(inputs, [{"name": "given", "keyless": keyless}])
+        inputs.give([{"name": "given", "keyless": keyless}])
     if arguments.cluster:
         _gather(arguments, parser, inputs)
-    if not inputs.policies and (keys := [key.name for root in inputs.trust_roots for key in root.keys]):
-        _give(inputs, [{"name": f"key-{i}", "key": {"name": key}} for i, key in enumerate(keys)])
+    if not inputs.policies:
+        inputs.give_keys()
     _require_rules(parser, inputs)
 
 
@@ -196,17 +196,6 @@ def _require_rules(parser: Parser, inputs: Inputs) -> None:
         parser.error("which keys are believed? give --trust-root FILE or --cluster")
     if inputs.given and len({root.digest for root in inputs.trust_roots}) > 1:
         parser.error("which keys are believed? give one --trust-root, or a policy that names one")
-
-
-def _give(inputs: Inputs, authorities: list[dict[str, object]]) -> None:
-    """Add a policy that accepts what the command line names."""
-    spec = {
-        "match": {"namespaces": {"names": ["any"]}},
-        "trustRootRef": {"name": "given"},
-        "authorities": authorities,
-    }
-    inputs.given = policy.parse({"metadata": {"name": "command-line"}, "spec": spec})
-    inputs.policies.append(inputs.given)
 
 
 def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: argparse.Namespace) -> None:

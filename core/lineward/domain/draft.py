@@ -14,6 +14,7 @@ from lineward.domain import provenance as provenances
 from lineward.domain.dataset import DNS_NAME
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError, MistakesError
+from lineward.domain.inheritance import over
 from lineward.domain.manifest import Parameters, Summary
 from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
@@ -34,9 +35,6 @@ EXPECTED = (
     "use.personalData",
 )
 """What an auditor will ask for; a statement without them is valid but says little."""
-_DESCRIBES = frozenset(
-    {"dataset", "sources", "collection", "transformations", "use", "quality", "extensions", "critical"}
-)
 _FILLED_IN = frozenset({"integrity", "producer", "createdAt"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 UNHASHED = Summary(Digest(bytes(32)), Digest(bytes(32)), 0, 0, 0, Parameters())
@@ -75,13 +73,14 @@ def described(
 ) -> dict[str, Any]:
     """Merge what an earlier version says, a file and flags into the describing part of a predicate.
 
-    Later ones win, lists are added to. Raises MistakesError(ProvenanceInvalid) with everything that is wrong with the
-    file, or InvalidInputError where the earlier version is of another data set, or is this one.
+    Later ones win; flags add to lists, a file's lists replace the earlier version's (`inheritance.over`). Raises
+    MistakesError(ProvenanceInvalid) with everything that is wrong with the file, or InvalidInputError where the earlier
+    version is of another data set, or is this one.
     """
     said = {member: value for member, value in given.items() if value is not None}
     if wrong := [*_of_another(said, names), *_wrong_alone(said, names)]:
         raise MistakesError(Reason.PROVENANCE_INVALID, wrong)
-    made = merged(merged(previous, said), flags)
+    made = merged(over(previous, said), flags)
     dataset = made.get("dataset", {})
     if dataset.get("name", names.dataset) != names.dataset:
         problem = f"the earlier version is of {dataset['name']!r}, but {names.dataset!r} is being attested"
@@ -111,15 +110,6 @@ def _wrong_alone(said: Mapping[str, Any], names: Names) -> list[str]:
     own = {member: value for member, value in said.items() if member not in _FILLED_IN}
     filled_in = {"integrity": integrity(UNHASHED), "createdAt": "1970-01-01T00:00:00Z"}
     return mistakes.found({**own, "dataset": dataset, **filled_in})
-
-
-def inherited(previous: Mapping[str, Any]) -> dict[str, Any]:
-    """The describing part of an earlier version's predicate, which names that version as the previous one."""
-    kept = {member: value for member, value in previous.items() if member in _DESCRIBES}
-    dataset = dict(kept.get("dataset", {}))
-    version = dataset.pop("version", "")
-    dataset.pop("previousVersion", None)
-    return {**kept, "dataset": {**dataset, **({"previousVersion": version} if version else {})}}
 
 
 def missing(description: Mapping[str, Any]) -> list[str]:
@@ -215,10 +205,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and isinstance(there, Mapping):
             made[member] = merged(there, value)
         elif isinstance(value, list) and isinstance(there, list):
-            made[member] = [*there, *(item for item in value if item not in there)]
+            made[member] = [*there, *(item for item in value if not _among(item, there))]
         else:
             made[member] = value
     return made
+
+
+def _among(item: Any, there: Sequence[Any]) -> bool:
+    """Whether a list says it already, perhaps with more: a source that is named by its URI alone."""
+    mappings = (each for each in there if isinstance(each, Mapping) and isinstance(item, Mapping))
+    return item in there or any(item.items() <= each.items() for each in mappings)
 
 
 def _at(value: Any, path: str) -> Any:

@@ -17,7 +17,8 @@ from lineward.domain import provenance
 from lineward.domain.digest import Digest
 from lineward.domain.errors import MAX_MISTAKES, InvalidInputError, MistakesError
 from lineward.domain.fields import MAX_ITEMS, Reader
-from lineward.domain.provenance import Consent, ConsentStatus, Provenance
+from lineward.domain.origins import Consent, ConsentStatus
+from lineward.domain.provenance import Provenance
 from lineward.domain.reasons import Reason
 
 _Asked = ParamSpec("_Asked")

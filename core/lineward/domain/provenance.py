@@ -10,77 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from lineward.domain.dataset import MAX_WORD, WORD, Integrity, integrity
 from lineward.domain.fields import Reader
-from lineward.domain.pins import Pin, pin
+from lineward.domain.origins import (
+    MAX_SOURCES,
+    MAX_TRANSFORMATIONS,
+    Reference,
+    Source,
+    Transformation,
+    reference,
+    source,
+    transformation,
+)
 from lineward.domain.reasons import Reason
 
-MAX_SOURCES = 256
-MAX_TRANSFORMATIONS = 256
 MAX_EXTENSIONS = 32
 UNDERSTOOD: frozenset[str] = frozenset()
 """Critical extensions that this version understands."""
-
-
-class ConsentStatus(StrEnum):
-    """Whether the people whose data it is agreed."""
-
-    GRANTED = "granted"
-    WITHDRAWN = "withdrawn"
-    NOT_REQUIRED = "notRequired"
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """A consent document and the time it covers; `sha256` is the document's digest."""
-
-    document_id: str
-    status: ConsentStatus
-    uri: str = ""
-    sha256: str = ""
-    basis: str = ""
-    valid_from: datetime | None = None
-    valid_until: datetime | None = None
-
-    def holds(self, now: datetime) -> bool:
-        """Tell whether the consent covers the moment; `notRequired` holds within its window too."""
-        begun = self.valid_from is None or self.valid_from <= now
-        ended = self.valid_until is not None and now > self.valid_until
-        return self.status is not ConsentStatus.WITHDRAWN and begun and not ended
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where data came from: a URI, the system it names and the exact state there."""
-
-    uri: str
-    system: str = ""
-    pin: Pin | None = None
-    digest: str = ""
-    organization: str = ""
-    geography: str = ""
-    consent: Consent | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Transformation:
-    """One step that made this version, with the code it ran and where."""
-
-    name: str
-    orchestrator: str = ""
-    run_id: str = ""
-    code_repository: str = ""
-    code_commit: str = ""
-    code_digest: str = ""
-    parameters_digest: str = ""
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    environment: Mapping[str, str] | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +82,7 @@ class Provenance:
     documentation: str = ""
     issuer: str = ""
     owners: tuple[str, ...] = ()
+    schema: Reference | None = None
     sources: tuple[Source, ...] = ()
     collection_method: str = ""
     transformations: tuple[Transformation, ...] = ()
@@ -163,10 +112,11 @@ def read(raw: Reader) -> Provenance:
         documentation=dataset.text("documentation", "", cap=2048),
         issuer=dataset.text("issuer", ""),
         owners=dataset.texts("owners"),
+        schema=dataset.nested("schema", reference, None),
         integrity=integrity(raw.object("integrity")),
-        sources=raw.each("sources", _source, cap=MAX_SOURCES),
+        sources=raw.each("sources", source, cap=MAX_SOURCES),
         collection_method=raw.nested("collection", _collection, ""),
-        transformations=raw.each("transformations", _step, cap=MAX_TRANSFORMATIONS),
+        transformations=raw.each("transformations", transformation, cap=MAX_TRANSFORMATIONS),
         use=raw.nested("use", _use, _NO_USE),
         quality=raw.nested("quality", _quality, _NO_QUALITY),
         created_at=_created(raw),
@@ -187,38 +137,6 @@ def _created(raw: Reader) -> datetime:
     return created
 
 
-def _source(raw: Reader) -> Source:
-    origin = raw.object("origin") if raw.has("origin") else None
-    system = raw.text("system", "", cap=64)
-    read = Source(
-        uri=raw.text("uri"),
-        system=system,
-        pin=raw.nested("pin", lambda inner: pin(inner, system), None),
-        digest=str(raw.digest("digest")) if raw.has("digest") else "",
-        organization=origin.text("organization", "") if origin else "",
-        geography=origin.text("geography", "") if origin else "",
-        consent=raw.nested("consent", _consent, None),
-    )
-    if origin:
-        origin.done()
-    raw.done()
-    return read
-
-
-def _consent(raw: Reader) -> Consent:
-    read = Consent(
-        document_id=raw.text("documentId", cap=512),
-        status=raw.choice("status", ConsentStatus),
-        uri=raw.text("uri", "", cap=2048),
-        sha256=str(raw.digest("digest")) if raw.has("digest") else "",
-        basis=raw.text("basis", ""),
-        valid_from=raw.moment("validFrom"),
-        valid_until=raw.moment("validUntil"),
-    )
-    raw.done()
-    return read
-
-
 def _collection(raw: Reader) -> str:
     method = raw.text("method")
     raw.text("format", "")
@@ -231,28 +149,6 @@ def _period(raw: Reader) -> None:
     raw.moment("start")
     raw.moment("end")
     raw.done()
-
-
-def _step(raw: Reader) -> Transformation:
-    code = raw.object("code") if raw.has("code") else None
-    read = Transformation(
-        name=raw.text("name", cap=512),
-        orchestrator=raw.text("orchestrator", "", cap=128),
-        run_id=raw.text("runId", "", cap=512),
-        code_repository=code.text("repository", "", cap=2048) if code else "",
-        code_commit=code.text("commit", "", cap=128, pattern=r"[0-9a-f]{7,128}") if code else "",
-        code_digest=str(code.digest("digest")) if code and code.has("digest") else "",
-        parameters_digest=str(raw.digest("parametersDigest")) if raw.has("parametersDigest") else "",
-        inputs=raw.texts("inputs"),
-        outputs=raw.texts("outputs"),
-        environment=raw.pairs("environment", cap=64),
-        started_at=raw.moment("startedAt"),
-        finished_at=raw.moment("finishedAt"),
-    )
-    if code:
-        code.done()
-    raw.done()
-    return read
 
 
 def _use(raw: Reader) -> Use:

@@ -71,7 +71,7 @@ def evidence(subject: str = "a@b.c") -> Evidence:
         subject=manifest.digest,
         predicate_type=DATASET_PROVENANCE,
         predicate={},
-        provenance=provenance.Provenance(name="credit", version="1", integrity=stated, created_at=NOW),
+        provenance=provenance.Provenance("credit", "1", stated, created_at=NOW - timedelta(hours=1)),
     )
 
 

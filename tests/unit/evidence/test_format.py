@@ -44,6 +44,7 @@ def test_the_full_example_shows_every_field_and_every_pin() -> None:
     assert set(FULL) == set(SCHEMA["properties"]) - {"critical"}
     for member in ("dataset", "integrity", "collection", "use", "quality", "producer"):
         assert set(FULL[member]) == set(SCHEMA["properties"][member]["properties"])
+    assert set(FULL["sources"][0]) == set(SCHEMA["$defs"]["source"]["properties"])
     assert {kind for source in FULL["sources"] for kind in source["pin"]} == set(KINDS)
     assert set(SCHEMA["$defs"]["pin"]["properties"]) == set(KINDS)
 
@@ -54,6 +55,13 @@ def test_the_full_example_shows_every_field_and_every_pin() -> None:
         ("dataset/name", ...),
         ("dataset/name", "a b"),
         ("dataset/unknown", "x"),
+        ("dataset/schema", {"uri": "https://x"}),
+        ("dataset/schema/digest", "sha1:00"),
+        ("dataset/schema/unknown", "x"),
+        ("dataset/schema/uri", "x" * 2049),
+        ("sources/0/attestation", {}),
+        ("sources/0/attestation", "https://x"),
+        ("sources/0/attestation/uri", "x" * 2049),
         ("integrity", ...),
         ("integrity/root", "sha1:00"),
         ("integrity/manifest", ...),
