@@ -1,8 +1,9 @@
 """A start of the cluster that is interrupted leaves nothing, wherever it is.
 
 Bridge, ports, packet filter and control group exist once on a machine, so this start has namespaces of its own for
-them, and the cluster of the other tests goes on beside it. Without real control groups no kubelet would run in there;
-what it would leave is the business of `down`, which the end of every run of these tests goes through.
+them, without the mounts of the cluster of the other tests, which goes on beside it. Without real control groups no
+kubelet would run in there; what it would leave is the business of `down`, which the end of every run of these tests
+goes through.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from e2e.cluster.layout import Layout
 ROOT = Path(__file__).resolve().parents[1]
 APART = """
 set -e
+for mount in $(awk '$5 ~ "^/run/lineward/" {print $5}' /proc/self/mountinfo | sort -r); do umount --lazy "$mount"; done
 for folder in /run /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /sys/fs/cgroup

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from lineward.adapters.files_limits import MAX_WORKERS
 from lineward.cli.exits import UsageError
-from lineward.domain import fields
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import Parameters
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lineward.adapters.files_engine import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -80,6 +80,8 @@ workers_argument = number_argument(1, MAX_WORKERS)
 
 def moment_argument(text: str) -> datetime:
     """A time of RFC 3339 with its zone. Raises argparse.ArgumentTypeError."""
+    from lineward.domain import fields  # noqa: PLC0415 - start-up is not to pay for it
+
     try:
         return fields.moment(text)
     except ValueError as error:
