@@ -129,8 +129,8 @@ def _require_known(value: object, shape: _Shape) -> None:
     for node in value if isinstance(value, list) else [value]:
         if not isinstance(node, dict):
             continue
-        if unknown := node.keys() - shape.keys():
-            problem = f"the bundle has unknown members: {', '.join(sorted(unknown))}"
+        if not node.keys() <= shape.keys():
+            problem = f"the bundle has unknown members: {', '.join(sorted(node.keys() - shape.keys()))}"
             raise InvalidInputError(Reason.EVIDENCE_INVALID, problem[:200])
         for name, child in node.items():
             if (inner := shape[name]) is not None:
