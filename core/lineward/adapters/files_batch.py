@@ -30,7 +30,7 @@ _READ_AGAIN = 8
 """Somebody who writes two contents in turn looks like two engines that disagree once in 2 to the 16th times."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Encoded:
     """A stretch of entries in order: encodings joined, their lengths as native u32, number and bytes of files."""
 
@@ -40,7 +40,7 @@ class Encoded:
     bytes: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Work:
     """Files for the threads: groups of names, a shared place in them, and where the results go."""
 
@@ -60,7 +60,7 @@ class Work:
         return native.hash_files(self.groups, self.cursor, self.stats, self.digests, limit, mode)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Batch:
     """Neighbouring entries whose files are hashed together."""
 

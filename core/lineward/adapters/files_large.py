@@ -28,7 +28,7 @@ STREAM = 4
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Large:
     """A file while it is being hashed: memory does not grow with its chunks."""
 

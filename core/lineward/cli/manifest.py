@@ -21,25 +21,35 @@ _READ = "manifest file; - is standard input"
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command; exit codes: 0 equal or done, 1 differs, 2 could not tell, 64 usage."""
-    arguments = _parser(prog, next((word for word in argv if not word.startswith("-")), "")).parse_args(argv)
+    if argv and argv[0] in _commands():
+        arguments = _command(f"{prog} {argv[0]}", argv[0]).parse_args(argv[1:])
+    else:
+        arguments = _parser(prog).parse_args(argv)
     module, function = arguments.command
     command: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
     return command(arguments)
 
 
-def _parser(prog: str, wanted: str) -> Parser:
-    """All commands by name; arguments only for the one that is wanted, since making them all takes time."""
+def _parser(prog: str) -> Parser:
+    """All commands by name, for help and for who names none."""
     parser = Parser(
         prog,
         description="A manifest lists what is in a folder; one root digest stands for all of it.",
         epilog="Exit codes: 0 done or equal, 1 differs, 2 could not tell, 64 usage.",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, (text, module, add_arguments) in _commands().items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == wanted:
-            _command(command, name, module)
-            add_arguments(command)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (text, *_) in _commands().items():
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _command(prog: str, name: str) -> Parser:
+    text, module, add_arguments = _commands()[name]
+    parser = Parser(prog, description=text[0].upper() + text[1:] + ".")
+    command = (f"lineward.cli.manifest_{module}", name.replace("-", "_"))  # imported only if it is the one
+    parser.set_defaults(command=command, parser=parser)
+    add_output(parser)
+    add_arguments(parser)
     return parser
 
 
@@ -54,12 +64,6 @@ def _commands() -> dict[str, tuple[str, str, Callable[[Parser], None]]]:
         "prove": ("prove that a file or folder is part of a set", "proof", _prove),
         "check-proof": ("check a proof against a signed root", "proof", _check),
     }
-
-
-def _command(parser: Parser, name: str, module: str) -> None:
-    command = (f"lineward.cli.manifest_{module}", name.replace("-", "_"))  # imported only if it is the one
-    parser.set_defaults(command=command, parser=parser)
-    add_output(parser)
 
 
 def _tree_arguments(parser: Parser, default: str = "") -> None:

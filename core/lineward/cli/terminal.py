@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from lineward.adapters.files_limits import MAX_WORKERS
 from lineward.cli.exits import UsageError
@@ -25,14 +27,29 @@ PROGRESS = ("auto", "bar", "json", "none")
 class Parser(argparse.ArgumentParser):
     """An argument parser that leaves with the usage exit code of every command, and takes no half option names."""
 
-    def __init__(self, prog: str | None = None, **settings: Any) -> None:
-        super().__init__(prog, allow_abbrev=False, **settings)
+    def __init__(
+        self,
+        prog: str | None = None,
+        formatter_class: type[argparse.HelpFormatter] = argparse.HelpFormatter,
+        **settings: Any,
+    ) -> None:
+        formatter = cast("type[argparse.HelpFormatter]", partial(formatter_class, width=_width()))
+        super().__init__(prog, allow_abbrev=False, formatter_class=formatter, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message. Raises UsageError, which leaves with 64."""
         self.print_usage(sys.stderr)
         print(f"{self.prog}: {clean(message)}", file=sys.stderr)
         raise UsageError(message)
+
+
+def _width() -> int:
+    """Columns for help: argparse asks shutil at each option, whose import takes longer than all parsing."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (ValueError, OSError):
+        columns = 0
+    return (columns if columns > 0 else 80) - 2
 
 
 def add_output(to: argparse._ActionsContainer) -> None:

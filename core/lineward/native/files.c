@@ -38,20 +38,30 @@ static void record(struct file_stat *out, int status, int error, const struct st
     out->ctime = nanoseconds(found->st_ctim);
 }
 
+static void count_bytes(struct reader *r)
+{
+    __atomic_fetch_add(&r->cursor->bytes, r->bytes, __ATOMIC_RELAXED);
+    r->bytes = 0;
+}
+
+/* Take the next files of all; 0 at the end. Threads meet at the cursor here and not at each file. */
+static int claim(struct reader *r)
+{
+    count_bytes(r);
+    size_t start = __atomic_fetch_add(&r->cursor->next, CLAIM, __ATOMIC_RELAXED);
+    r->claimed = start < r->count ? start : r->count;
+    r->claim_end = r->count - r->claimed < CLAIM ? r->count : r->claimed + CLAIM;
+    __atomic_fetch_add(&r->cursor->files, r->claim_end - r->claimed, __ATOMIC_RELAXED);
+    return r->claimed < r->claim_end;
+}
+
 /* Open the next claimed file, or record why not. 1 if `job` is ready, 0 if the file needs none, -1 at the end. */
 static int open_next(struct reader *r, struct job *job)
 {
-    if (r->claimed == r->claim_end) {
-        r->claimed = __atomic_fetch_add(&r->cursor->next, CLAIM, __ATOMIC_RELAXED);
-        if (r->claimed >= r->count) {
-            r->claimed = r->claim_end = r->count;
-            return -1;
-        }
-        r->claim_end = r->claimed + CLAIM < r->count ? r->claimed + CLAIM : r->count;
-    }
+    if (r->claimed == r->claim_end && !claim(r))
+        return -1;
     size_t index = r->claimed++;
     struct file_stat *out = &r->stats[index];
-    __atomic_fetch_add(&r->cursor->files, 1, __ATOMIC_RELAXED);
     const struct file_name *name = &r->names[index];
     if (r->mode & MODE_STAT_ONLY) {
         if (fstatat(name->directory, name->name, &job->before, AT_SYMLINK_NOFOLLOW))
@@ -131,7 +141,7 @@ static void finish_file(struct reader *r, struct job *job, int status, int error
     if (status != FILE_DONE)
         return;
     sha256_digest(state, r->digests + job->index * SHA256_DIGEST);
-    __atomic_fetch_add(&r->cursor->bytes, job->length, __ATOMIC_RELAXED);
+    r->bytes += job->length;
 }
 
 static int refill_file(void *context, struct lane *lane)
@@ -159,7 +169,6 @@ long hash_files(const struct sha256_kernel *kernel, const struct file_name *name
     struct reader *r = calloc(1, sizeof *r);
     if (!r)
         return -1;
-    r->kernel = kernel;
     r->cursor = cursor;
     r->digests = digests;
     r->mode = mode;
@@ -170,6 +179,7 @@ long hash_files(const struct sha256_kernel *kernel, const struct file_name *name
     long waits = -1;
     if (!reader_start(r)) {
         sha256_run(kernel, MAX_LANES, refill_file, r);
+        count_bytes(r);
         waits = r->waits;
         free(r->buffers);
     }

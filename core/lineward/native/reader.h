@@ -19,10 +19,10 @@ struct job {
 };
 
 struct reader {
-    const struct sha256_kernel *kernel;
     struct cursor *cursor;
     uint8_t *digests, *buffers;
     int mode, cold; /* cold: how many reads of the spell are left */
+    unsigned reads;
     long waits;
     struct job jobs[MAX_LANES];
     /* files */
@@ -30,6 +30,7 @@ struct reader {
     struct file_stat *stats;
     uint64_t limit;
     size_t count, claimed, claim_end;
+    uint64_t bytes; /* hashed, and not yet in the cursor */
     struct job window[WINDOW];
     unsigned head, ready;
     /* spans */

@@ -36,7 +36,6 @@ int hash_spans(const struct sha256_kernel *kernel, const struct span *spans, siz
     struct reader *r = calloc(1, sizeof *r);
     if (!r)
         return SPAN_NO_MEMORY;
-    r->kernel = kernel;
     r->cursor = cursor;
     r->digests = digests;
     r->mode = mode;
