@@ -1,8 +1,9 @@
 """How fast folders are hashed, beside others that do it and beside the least that it can cost.
 
 Makes the sets under --work, runs every tool on each by turns, and prints a table: best wall time of the rounds, CPU
-time, peak memory, ratio to Lineward's verify, and Lineward's share of three all-C programs with the same kernel
-(bench/floor.c). Times are those of whole processes. Name the hash when you quote it: b3sum computes BLAKE3, dvc MD5.
+time, peak memory, ratio to Lineward's verify, and Lineward's share of three all-C programs with the same kernel and,
+cold, of what the disk gives (bench/floor.c). Times are those of whole processes. Name the hash when you quote it: b3sum
+computes BLAKE3, dvc MD5.
 
 PEERS names a folder with model_signing and dvc (`make peers` makes one); what is missing is named. "cold" is with names
 and inodes dropped too where this may be done (root), else only the data: the tables say which. The full size takes
@@ -27,7 +28,7 @@ from parts.process import NATIVE, ROOT, build, run
 from parts.tools import LINEWARD, Tool, all_tools
 
 SLOW_SECONDS = 20
-"""A tool that takes longer is run once."""
+"""Another tool that takes longer is run once."""
 
 
 def root_of(folder: Path) -> str:
@@ -71,7 +72,8 @@ def turns(most: int, seconds: float) -> Iterator[int]:
 def one_round(every: Sequence[Tool], folder: Path, key: str, prepare: Callable[[Tool, Path], None] | None) -> None:
     for tool in every:
         best = tool.best(key)
-        if key in tool.failures or (best and best.wall > SLOW_SECONDS):
+        slow = tool.peer and best and best.wall > SLOW_SECONDS
+        if slow or key in tool.failures or (tool.cold_only and not prepare):
             continue
         if prepare:
             prepare(tool, folder)
@@ -98,8 +100,10 @@ def report(every: Sequence[Tool], key: str, title: str) -> str:
             ratio = best.wall / ours.wall
             lines.append(f"| {tool.name} | {best.wall:.2f} | {best.cpu:.2f} | {best.peak:.0f} | {ratio:.2f} |")
     lines.append("")
-    for floor in (tool for tool in every if tool.name.startswith("all-C")):
-        wall, cpu, _ = floor.best(key) or ours
+    for floor in every:
+        if not floor.name.startswith(("all-C", "disk")) or not (found := floor.best(key)):
+            continue
+        wall, cpu, _ = found
         lines.append(f"Share of {floor.name}: {wall / ours.wall:.0%} by wall time, {cpu / ours.cpu:.0%} by CPU time.  ")
     return "\n".join([*lines, ""])
 

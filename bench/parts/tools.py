@@ -11,6 +11,7 @@ from pathlib import Path
 from parts.process import NATIVE, ROOT, FailedError, Spent, build, run
 
 LINEWARD = str(Path(sys.executable).parent / "lineward")
+DISK_THREADS = "32"
 PATIENCE = "300"
 """Seconds after which another tool is ended."""
 Command = Callable[[Path], Sequence[str]]
@@ -23,6 +24,7 @@ class Tool:
     name: str
     command: Command
     peer: bool = False
+    cold_only: bool = False
     runs: dict[str, list[Spent]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -91,6 +93,7 @@ def all_tools(work: Path, threads: int, roots: dict[Path, str]) -> list[Tool]:
         Tool("all-C, bare pread", lambda d: [floor, str(d), all_c, "bare"]),
         Tool("all-C floor", lambda d: [floor, str(d), all_c]),
         Tool("all-C, stat before and after", lambda d: [floor, str(d), all_c, "twice"]),
+        Tool("disk alone, nothing hashed", lambda d: [floor, str(d), DISK_THREADS, "disk"], cold_only=True),
         Tool("lineward, pure Python", lambda d: [*pure, str(d)]),
     ]
     for peer, (ways, _) in PEERS.items():

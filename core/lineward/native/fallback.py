@@ -49,14 +49,16 @@ def list_directory(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool
     with os.scandir(fd) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
-            if name <= after or (bound and name > bound):
+            if name <= after or (bound and name >= bound):
                 more = more or name > after
                 continue
             found.append(name + b"\0" + _kind(entry))
             size += len(name) + 1
             if size > room + room // 4:
                 kept, size = _first(found, room)
-                more, found, bound = more or len(kept) < len(found), kept, kept[-1][:-2]
+                if len(kept) < len(found):  # what comes before the first that is dropped may fit yet
+                    more, bound = True, found[len(kept)][:-2]
+                found = kept
     kept, _ = _first(found, room)
     names, kinds = b"".join(each[:-1] for each in kept), b"".join(each[-1:] for each in kept)
     return names, kinds, more or len(kept) < len(found)

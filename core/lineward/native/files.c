@@ -107,7 +107,7 @@ static int take_file(struct reader *r, struct job *job)
         if (!opened)
             continue;
         r->ready++;
-        if (r->cold && next->length)
+        if (r->cold && next->length && !reader_has(r, next->fd))
             (void)posix_fadvise(next->fd, 0, (off_t)(next->length < AHEAD ? next->length : AHEAD), POSIX_FADV_WILLNEED);
     }
     if (!r->ready)

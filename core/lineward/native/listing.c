@@ -59,8 +59,9 @@ static int append(struct names *all, char kind, const char *name)
     return 0;
 }
 
-/* Sort, and keep the first names that fit into `room` bytes. Returns how many were dropped, or -1 without memory. */
-static long keep_first(struct names *all, size_t room)
+/* Sort, and keep the first names that fit into `room` bytes. The first of the others becomes `bound`: nothing behind it
+ * will ever fit, but what comes before it may. Returns how many were dropped, or -1 without memory. */
+static long keep_first(struct names *all, size_t room, char **bound)
 {
     const char **order = malloc((all->count + 1) * sizeof *order), *at = all->bytes;
     struct names kept = {NULL, 0, 0, 0};
@@ -76,7 +77,9 @@ static long keep_first(struct names *all, size_t room)
     for (size_t i = 0; i < all->count && kept.bytes; i++) {
         size += strlen(order[i] + 1) + 1;
         if (i && size > room) {
-            dropped = (long)(all->count - i);
+            free(*bound);
+            *bound = strdup(order[i] + 1);
+            dropped = *bound ? (long)(all->count - i) : -1;
             break;
         }
         (void)append(&kept, *order[i], order[i] + 1);
@@ -87,18 +90,10 @@ static long keep_first(struct names *all, size_t room)
     return dropped;
 }
 
-static const char *last_name(const struct names *all)
-{
-    const char *at = all->bytes + all->used - 1;
-    while (at > all->bytes && at[-1])
-        at--;
-    return at + 1;
-}
-
 struct window {
     struct names names;
     const char *after;
-    char *bound; /* what was dropped is behind this name; NULL: nothing was */
+    char *bound; /* first of what was dropped; NULL: nothing was */
     size_t room;
     int more;
 };
@@ -107,7 +102,7 @@ static int take(struct window *w, char kind, const char *name)
 {
     if (strcmp(name, w->after) <= 0)
         return 0;
-    if (w->bound && strcmp(name, w->bound) > 0) {
+    if (w->bound && strcmp(name, w->bound) >= 0) {
         w->more = 1;
         return 0;
     }
@@ -115,15 +110,9 @@ static int take(struct window *w, char kind, const char *name)
         return ENOMEM;
     if (w->names.used - w->names.count <= 2 * w->room)
         return 0;
-    long dropped = keep_first(&w->names, w->room);
-    if (dropped < 0)
-        return ENOMEM;
-    if (dropped) {
-        w->more = 1;
-        free(w->bound);
-        w->bound = strdup(last_name(&w->names));
-    }
-    return w->bound || !dropped ? 0 : ENOMEM;
+    long dropped = keep_first(&w->names, w->room, &w->bound);
+    w->more |= dropped > 0;
+    return dropped < 0 ? ENOMEM : 0;
 }
 
 static int read_names(int fd, struct window *w)
@@ -174,8 +163,8 @@ int listing_read(int fd, const char *after, size_t room, struct listing *out)
     struct window w = {.after = after, .room = room};
     memset(out, 0, sizeof *out);
     int error = read_names(fd, &w);
+    long dropped = error ? 0 : keep_first(&w.names, room, &w.bound);
     free(w.bound);
-    long dropped = error ? 0 : keep_first(&w.names, room);
     if (dropped < 0)
         error = ENOMEM;
     w.more |= dropped > 0;

@@ -24,27 +24,46 @@ int reader_start(struct reader *r)
     return 0;
 }
 
-/* Bytes at the offset; -1 and errno. Waits for the disk only after asking without waiting, and notes that it did. */
+static int nowait_works = 1; /* a stale value costs one call, so no lock */
+
+/* Bytes that need no waiting for a disk; -1 where there are none, or it cannot be told. Notes that a disk makes wait. */
+static ssize_t read_at_once(struct reader *r, int fd, void *buffer, size_t size, off_t at)
+{
+#ifdef RWF_NOWAIT
+    if (!__atomic_load_n(&nowait_works, __ATOMIC_RELAXED))
+        return -1;
+    struct iovec piece = {buffer, size};
+    ssize_t got = preadv2(fd, &piece, 1, at, RWF_NOWAIT);
+    if (got < 0 && errno == EAGAIN) {
+        r->waits++;
+        r->cold = SPELL;
+    } else if (got < 0) {
+        __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
+    }
+    return got;
+#else
+    (void)r, (void)fd, (void)buffer, (void)size, (void)at;
+    return -1;
+#endif
+}
+
+int reader_has(struct reader *r, int fd)
+{
+    char first;
+    return read_at_once(r, fd, &first, 1, 0) > 0;
+}
+
+/* Bytes at the offset; -1 and errno. Waits for the disk only after asking without waiting. */
 static ssize_t read_piece(struct reader *r, const struct job *job, uint8_t *buffer, size_t size)
 {
-    static int nowait_works = 1; /* a stale value costs one call, so no lock */
     off_t at = (off_t)(job->offset + job->done);
-#ifdef RWF_NOWAIT
-    if ((r->cold || r->reads++ % ASKED_ONE_IN == 0) && __atomic_load_n(&nowait_works, __ATOMIC_RELAXED)) {
-        struct iovec piece = {buffer, size};
-        ssize_t got = preadv2(job->fd, &piece, 1, at, RWF_NOWAIT);
+    if (r->cold || r->reads++ % ASKED_ONE_IN == 0) {
+        ssize_t got = read_at_once(r, job->fd, buffer, size, at);
         if (got > 0) {
             r->cold -= r->cold > 0;
             return got;
         }
-        if (got < 0 && errno == EAGAIN) {
-            r->waits++;
-            r->cold = SPELL;
-        } else if (got < 0) {
-            __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
-        }
     }
-#endif
     return pread(job->fd, buffer, size, at);
 }
 

@@ -41,6 +41,10 @@ struct reader {
 /* Make room for the lanes; 0, or -1 without memory. */
 int reader_start(struct reader *r);
 
+/* Whether a file's first byte can be had without waiting for a disk; 0 also where that cannot be told. Asked before the
+ * file is read ahead of its turn: when that comes no read waits any more, and the disk would seem to be warm. */
+int reader_has(struct reader *r, int fd);
+
 /* The next piece of the lane's job, padded if it is the last: 1, 0 where the file does not end where it should, -1. */
 int next_piece(struct reader *r, struct lane *lane);
 
