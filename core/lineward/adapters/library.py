@@ -1,8 +1,8 @@
 """All that we use of the sigstore library beyond its public API; no other module may use such things.
 
 Public are `Bundle.from_json`, `Verifier`, its policies and signing. Not public are: the fields of a bundle's log entry,
-checking one entry or one envelope alone, the JSON of a trusted root, keyrings that are built once, and the step in
-which times become known. pyproject.toml pins the library to one minor release for these, and
+checking one entry, its body or one envelope alone, the JSON of a trusted root, keyrings that are built once, and the
+step in which times become known. pyproject.toml pins the library to one minor release for these, and
 tests/unit/evidence/test_library.py names whatever a new release has changed.
 """
 
@@ -27,7 +27,7 @@ from sigstore.models import (
     TrustedRoot,
     VerificationMaterial,
 )
-from sigstore.verify import Verifier
+from sigstore.verify import Verifier, verifier
 from sigstore.verify.policy import VerificationPolicy
 from sigstore_models.rekor.v1 import TransparencyLogEntry as EntryMessage
 from sigstore_models.trustroot.v1 import TrustedRoot as RootMessage
@@ -135,6 +135,14 @@ def verify_envelope(bundle: Bundle) -> tuple[str, bytes] | None:
         return None
     payload = dsse._verify(cast("EllipticCurvePublicKey", bundle.signing_certificate.public_key()), envelope)
     return envelope._inner.payload_type, payload
+
+
+def require_entry(bundle: Bundle) -> None:
+    """The library's step 8 for a DSSE envelope in Rekor v2: the log entry's body is of this bundle.
+
+    Raises sigstore.errors.VerificationError and, where the body is of another form, pydantic's ValidationError.
+    """
+    verifier._validate_hashedrekord_v002_dsse_entry_body(bundle)
 
 
 def root_json(config: ClientTrustConfig) -> str:

@@ -22,7 +22,7 @@ from sigstore_models.trustroot.v1 import TransparencyLogInstance
 
 from lineward.adapters import bundle as bundles
 from lineward.adapters import certificate as certificates
-from lineward.adapters import intoto_entry, keys, library
+from lineward.adapters import hashedrekord_entry, intoto_entry, keys, library
 from lineward.adapters.anchors import Anchors, require_log_window
 from lineward.adapters.bundle import RawBundle, Signed
 from lineward.domain import provenance as provenances
@@ -124,14 +124,19 @@ class _WindowedVerifier(library.OpenVerifier):
         super().__init__(anchors.narrowed(log, ct_log))
         self._anchors = anchors
 
-    def verify_intoto(self, bundle: Bundle, policy: VerificationPolicy) -> tuple[str, bytes]:
-        """What `verify_dsse` does, for a log entry of type intoto 0.0.2."""
+    def verify_statement(self, bundle: Bundle, policy: VerificationPolicy) -> tuple[str, bytes]:
+        """What `verify_dsse` does, for log entries of type intoto 0.0.2 too, and sooner for those of Rekor v2."""
+        if _kind(bundle) not in {intoto_entry.KIND, hashedrekord_entry.KIND}:
+            return self.verify_dsse(bundle, policy)
         self.verify_signer(bundle, policy)
         signed = library.verify_envelope(bundle)
         if signed is None:
             raise RefusedError(Reason.EVIDENCE_INVALID, "the bundle has no envelope")
-        body = library.entry(bundle).canonicalized_body
-        intoto_entry.require_same(body, *signed, bundle.signature, bundle.signing_certificate)
+        logged = (library.entry(bundle).canonicalized_body, *signed, bundle.signature, bundle.signing_certificate)
+        if _kind(bundle) == intoto_entry.KIND:
+            intoto_entry.require_same(*logged)
+        elif not hashedrekord_entry.is_canonical(*logged):
+            library.require_entry(bundle)
         return signed
 
     def established(self, bundle: Bundle) -> list[datetime]:
@@ -171,8 +176,7 @@ def _check_certificate(raw: RawBundle, anchors: Anchors, artifact: Hashed | None
     verifier = _WindowedVerifier(anchors, log, ct_log)
     read = _ReadSigner()
     if raw.envelope is not None:
-        verify = verifier.verify_intoto if _kind(bundle) == intoto_entry.KIND else verifier.verify_dsse
-        payload_type, payload = verify(bundle, read)
+        payload_type, payload = verifier.verify_statement(bundle, read)
     elif artifact is not None:
         payload_type, payload = "", b""
         verifier.verify_artifact(artifact, bundle, read)

@@ -16,6 +16,7 @@ import pytest
 import sigstore._internal.timestamp as timestamps
 from sigstore import dsse, models
 from sigstore._internal import trust
+from sigstore.verify import verifier
 from sigstore.verify.verifier import Verifier
 
 from lineward.adapters import library
@@ -33,6 +34,7 @@ SIGNATURES = {
     models.TransparencyLogEntry.__init__: "(self, inner: '_TransparencyLogEntry') -> 'None'",
     models.TransparencyLogEntry._verify: "(self, keyring: 'RekorKeyring') -> 'None'",
     dsse._verify: "(key: 'ec.EllipticCurvePublicKey', evp: 'Envelope') -> 'bytes'",
+    verifier._validate_hashedrekord_v002_dsse_entry_body: "(bundle: 'Bundle') -> 'None'",
     Verifier._establish_time: "(self, bundle: 'Bundle') -> 'list[TimestampVerificationResult]'",
     Verifier._verify_timestamp_authority: "(self, bundle: 'Bundle') -> 'list[TimestampVerificationResult]'",
     Verifier._verify_common_signing_cert: "(self, bundle: 'Bundle', policy: 'VerificationPolicy') -> 'None'",
@@ -41,7 +43,13 @@ USES = {
     Verifier._verify_common_signing_cert: ("_establish_time", "_verify_chain_at_time", "ct_keyring", "rekor_keyring"),
     Verifier._verify_chain_at_time: ("_fulcio_certificate_chain",),
     Verifier._verify_signed_timestamp: ("get_timestamp_authorities",),
-    Verifier.verify_dsse: ("_verify_common_signing_cert", "_dsse_envelope", "_verify", "log_entry"),
+    Verifier.verify_dsse: (
+        "_verify_common_signing_cert",
+        "_dsse_envelope",
+        "_verify",
+        "log_entry",
+        "_validate_hashedrekord_v002_dsse_entry_body",
+    ),
     Verifier.verify_artifact: ("_verify_common_signing_cert", "log_entry"),
     models.TransparencyLogEntry._verify: ("verify_merkle_inclusion", "verify_checkpoint", "_verify_set"),
 }
