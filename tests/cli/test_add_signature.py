@@ -229,6 +229,11 @@ def crowded(path: Path, data: Path) -> Path:
     return path
 
 
+def foreign(path: Path, data: Path) -> Path:
+    path.write_bytes(documents.dump_json({**documents.read_one(path), "apiVersion": "other.example/v1"}))
+    return path
+
+
 def inside(path: Path, data: Path) -> Path:
     return path.rename(data / path.name)
 
@@ -237,6 +242,7 @@ def inside(path: Path, data: Path) -> Path:
     ("spoil", "reason", "says"),
     [
         (crowded, Reason.DATASET_INVALID, "has 16 attestations"),
+        (foreign, Reason.DATASET_INVALID, "of apiVersion 'other.example/v1', not lineward.dev/v1alpha1"),
         (inside, Reason.REQUEST_INVALID, "lies inside the data"),
     ],
 )

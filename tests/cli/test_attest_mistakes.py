@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tests.cli.conftest import Command
 from tests.cli.test_attest import PROVENANCE, WHAT, signed
+from tests.cli.test_key_trust import write_key
 from tests.private_sigstore.server import token
 from tests.unit.evidence.samples import changed
 
@@ -171,3 +172,23 @@ def test_an_earlier_statement_that_is_none_of_ours_is_refused_by_name(
     code, said = lineward("attest", data, *WHAT, "--from-previous", path)
     assert (code, said.split(":")[0], f"taken from {path}: " in said) == (2, Reason.PROVENANCE_INVALID.value, True)
     assert "dataset: must be an object" in said
+
+
+def test_a_volume_that_matches_no_pod_yet_is_named(
+    lineward: Command, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_key(tmp_path, "key")
+    for number, (volume, warned) in enumerate(((["--csi", "ebs.csi.aws.com/vol-1"], True), (["--pvc", "c"], False))):
+        what: list[str | Path] = [
+            "--dataset",
+            "d",
+            "--version",
+            str(number),
+            "-n",
+            "ml",
+            *volume,
+            "--key",
+            tmp_path / "key.pem",
+        ]
+        assert lineward("attest", data, *what, "--out", tmp_path / "o") == (0, "")
+        assert ("no pod is matched by them" in capsys.readouterr().err) is warned

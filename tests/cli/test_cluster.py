@@ -130,6 +130,8 @@ def test_a_dataset_version_comes_from_the_cluster(
     cluster["stored"][f"{GROUP}/namespaces/ml/datasetversions/{NAME}"] = stored
     assert lineward("verify", data, f"dsv/{NAME}", "--cluster", "-n", "ml") == (0, "")
     assert lineward("verify", f"dsv/{NAME}", "--cluster")[0] == 64
+    for useless in (["-n", "ml"], ["--context", "prod"]):
+        assert lineward("verify", data, attested / f"{NAME}.yaml", *useless)[0] == 64
     code, said = lineward("verify", "dsv/other", "--cluster", "-n", "ml")
     assert (code, said.split(":")[0]) == (2, "ClusterUnreachable")
 

@@ -106,3 +106,16 @@ def test_what_a_file_lists_takes_the_place_of_what_was_listed(attest: Any, capsy
         "use.prohibited",
         "use.purposes",
     ]
+
+
+def test_an_object_of_another_group_is_no_earlier_version(
+    attest: Any, lineward: Command, data: Path, tmp_path: Path
+) -> None:
+    attest("1", FIRST)
+    path = tmp_path / "o" / "d-1.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "apiVersion": "other.example/v1"}))
+    what: list[str | Path] = ["--dataset", "d", "--version", "2", "-n", "ml", "--from-previous", path]
+    what += ["--key", tmp_path / "key.pem"]
+    code, said = lineward("attest", data, *what, "--out", tmp_path / "o")
+    assert (code, said.split(":")[0]) == (2, "ProvenanceInvalid")
+    assert "of apiVersion 'other.example/v1'" in said

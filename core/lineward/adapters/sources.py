@@ -136,7 +136,7 @@ def read_target(path: Path, inputs: Inputs) -> bool:
     elif not found:
         raise problem
     for obj in found:
-        _require_ours(obj, path, Reason.DATASET_INVALID)
+        require_ours(obj, path, Reason.DATASET_INVALID)
         inputs.datasets.append(dataset.parse(obj))
     return True
 
@@ -163,12 +163,15 @@ def read_objects(path: Path, inputs: Inputs, kind: str, reason: Reason) -> None:
     if not found:
         raise InvalidInputError(reason, f"{path} holds no {kind}")
     for obj in found:
-        _require_ours(obj, path, reason)
+        require_ours(obj, path, reason)
         inputs.add_object(obj)
 
 
-def _require_ours(obj: Mapping[str, Any], path: Path, reason: Reason) -> None:
-    """Refuse an object of another group or version: what its fields mean there is not what is read here."""
+def require_ours(obj: Mapping[str, Any], path: Path, reason: Reason) -> None:
+    """Refuse an object of another group or version: what its fields mean there is not what is read here.
+
+    Raises InvalidInputError(`reason`).
+    """
     if obj.get("apiVersion") != API_VERSION:
         said = f"{path} holds a {obj['kind']} of apiVersion {obj.get('apiVersion')!r}, not {API_VERSION}"
         raise InvalidInputError(reason, said[:300])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lineward import __version__
 from lineward.adapters import documents, surroundings
 from lineward.adapters.files import create_manifest
+from lineward.adapters.sources import require_ours
 from lineward.cli import attest_arguments, attest_first, exits, oms
 from lineward.cli.attest_output import Outputs, require_outside
 from lineward.cli.attest_signing import Signing
@@ -85,6 +86,7 @@ def add_signature(arguments: argparse.Namespace) -> int:
     path, folder = Path(arguments.add_signature), _folder(arguments)
     require_outside(path.parent, folder)
     obj = documents.read_one(path, Reason.DATASET_INVALID, "DatasetVersion")
+    require_ours(obj, path, Reason.DATASET_INVALID)
     others = [other for other in documents.read_all(path, Reason.DATASET_INVALID) if other != obj]
     dataset = datasets.parse(obj)
     said = attest_first.read(arguments, dataset)
@@ -150,6 +152,7 @@ def _earlier(path: str) -> Mapping[str, Any]:
     """What an earlier version says, whoever signed it."""
     found = documents.read_one(path, Reason.PROVENANCE_INVALID)
     if found.get("kind") == "DatasetVersion":
+        require_ours(found, Path(path), Reason.PROVENANCE_INVALID)
         bundles = [attestation.bundle for attestation in datasets.parse(found).attestations if attestation.bundle]
     else:
         bundles = [Path(path).read_bytes()]
@@ -189,6 +192,8 @@ def _warn(
         problems.append("no volume is named (--pvc CLAIM), so no pod will be matched to this version")
     if any("subPath" in volume.get("persistentVolumeClaim", {}) for volume in volumes):
         problems.append("pods that mount data by subPath are refused for now (SubPathNotSupported)")
+    if any("csi" in volume or "fetched" in volume for volume in volumes):
+        problems.append("volumes of --csi and --fetched are recorded, but no pod is matched by them for now")
     for problem in problems:
         print(f"lineward: {clean(problem)}", file=sys.stderr)
 

@@ -11,7 +11,7 @@ from typing import Any
 from lineward.adapters import sources
 from lineward.adapters.trustroots import windows
 from lineward.cli import exits, trust_root_write
-from lineward.cli.terminal import FORMATS, Parser, number_argument, show
+from lineward.cli.terminal import Parser, add_output, number_argument, show
 from lineward.domain.evidence import SigningTime, TrustRoot
 from lineward.domain.trustwindow import Window, warnings
 
@@ -23,10 +23,13 @@ def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command: 0 good, 1 it will not do, 2 could not tell, 64 usage."""
     parser = Parser(prog, description="The keys that evidence is believed by. Only fetch uses the network.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for name, text, command in (("show", "list keys and authorities", _show), ("check", "warn of expiry", _check)):
-        made = commands.add_parser(name, help=text)
+    for name, text, command in (
+        ("show", "list keys and authorities, and when each is valid", _show),
+        ("check", "warn of keys and authorities that end soon", _check),
+    ):
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         made.add_argument("file", metavar="FILE", help="TrustRoot, trusted_root.json, trust config or PEM public key")
-        made.add_argument("-o", "--output", choices=FORMATS, default="table", help="format of the result")
+        add_output(made)
         made.set_defaults(command=command)
         if command is _check:
             days = number_argument(0, MAX_DAYS)

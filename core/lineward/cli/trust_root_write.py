@@ -27,13 +27,13 @@ from lineward.domain.reasons import Reason
 
 def add_commands(commands: Any) -> None:
     """Add the two to the sub-parsers of `lineward trust-root`."""
-    fetch = commands.add_parser("fetch", help="fetch a trusted root by TUF, and write a TrustRoot")
+    fetch = _add(commands, "fetch", "fetch a trusted root by TUF, and write a TrustRoot")
     fetch.add_argument("--staging", action="store_true", help="of Sigstore's staging instance")
     fetch.add_argument("--url", help="of a private TUF repository; needs --root")
     fetch.add_argument("--root", metavar="FILE", help="root.json that the repository is trusted by")
     fetch.add_argument("--raw", action="store_true", help="write trusted_root.json itself")
     fetch.set_defaults(command=_fetch, parser=fetch)
-    from_key = commands.add_parser("from-key", help="write a TrustRoot of a public key")
+    from_key = _add(commands, "from-key", "write a TrustRoot of a public key")
     from_key.add_argument("key", metavar="PEM", help="file with the public key, which gets the file's name")
     from_key.add_argument("--not-before", type=moment_argument, metavar="TIME", help="signatures before do not count")
     from_key.add_argument("--not-after", type=moment_argument, metavar="TIME", help="signatures after do not count")
@@ -44,6 +44,11 @@ def add_commands(commands: Any) -> None:
     for made in (fetch, from_key):
         made.add_argument("--name", default="default", help="of the TrustRoot object (default: default)")
         made.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
+
+
+def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    return made
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

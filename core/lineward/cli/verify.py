@@ -47,6 +47,8 @@ def run(argv: Sequence[str], prog: str) -> int:
     """Verify; exit codes as in the epilog."""
     parser = _parser(prog)
     arguments = parser.parse_intermixed_args(argv)
+    if not arguments.cluster and (arguments.context or arguments.namespace):
+        parser.error("--context and --namespace say something of --cluster, which is not given")
     inputs = Inputs()
     folder, unread = _targets(arguments, parser, inputs)
     _rules(arguments, parser, inputs)
