@@ -26,6 +26,7 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import AllOf, Identity, OIDCIssuerV2
 from sigstore_models.trustroot.v1 import TrustedRoot as RootMessage
 from tests.conftest import vectors_folder
+from tests.private_sigstore.entries import DSSE
 from tests.private_sigstore.instance import PrivateSigstore, dumps
 from tests.unit.evidence.samples import MANIFEST, PREDICATE, a_dataset, a_policy, an_evidence
 
@@ -99,6 +100,7 @@ def bundles() -> None:
     raw = dumps(private.sign(said))
     compare("Rekor v2, dataset provenance", raw, root, identity)
     compare("the same, predicate not parsed", raw, root, identity, typed=False)
+    compare("Rekor v1, dataset provenance", dumps(private.sign(said, kind=DSSE)), root, identity)
     case = vectors_folder() / "sigstore-conformance" / "bundle-verify" / "happy-path-intoto-in-dsse-v3"
     if not case.is_dir():
         print("Rekor v1, public-good root: skipped, the conformance vectors are not here")

@@ -108,6 +108,13 @@ def test_what_a_file_lists_takes_the_place_of_what_was_listed(attest: Any, capsy
     ]
 
 
+def test_the_earlier_version_may_stand_beside_its_manifest(attest: Any, tmp_path: Path) -> None:
+    attest("1", FIRST)
+    path = tmp_path / "o" / "d-1.yaml"
+    path.write_text((tmp_path / "o" / "d-1-manifest.yaml").read_text() + "---\n" + path.read_text())
+    assert attest("2", {}, previous="1")["dataset"]["issuer"] == "Bank"
+
+
 def test_an_object_of_another_group_is_no_earlier_version(
     attest: Any, lineward: Command, data: Path, tmp_path: Path
 ) -> None:

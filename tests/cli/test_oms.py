@@ -114,6 +114,22 @@ def test_model_signing_verifies_what_we_sign_with_a_key(
     assert model_signing(*check) != 0
 
 
+def test_both_signatures_are_over_one_state(
+    lineward: Command, data: Path, tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is read twice: a file that changes in between leaves nothing signed."""
+    listed = oms_command.statement_of
+
+    def changes(folder: Path) -> bytes:
+        (folder / "part" / "test.csv").write_text("other")
+        return listed(folder)
+
+    monkeypatch.setattr(oms_command, "statement_of", changes)
+    code, said = lineward("attest", data, *WHAT, "--key", f"{key}.pem", "--oms", "--out", tmp_path / "o")
+    assert (code, said.split(":")[0]) == (2, Reason.CHANGED_WHILE_READ)
+    assert not (tmp_path / "o").exists()
+
+
 def test_both_ways_keyless(
     lineward: Command, data: Path, tmp_path: Path, trust_config: Path, identity: list[str]
 ) -> None:

@@ -20,6 +20,7 @@ from lineward.domain.statement import DATASET_PROVENANCE
 
 WHAT = ["--dataset", "german-credit", "--version", "1.0.0", "--namespace", "ml", "--pvc", "credit"]
 NAME = "german-credit-1.0.0"
+Capsys = pytest.CaptureFixture[str]
 WHO = ["--issuer", "https://issuer.example", "--subject", "data-team@example.org"]
 
 
@@ -43,9 +44,7 @@ def attested(
     return out
 
 
-def verify(
-    lineward: Command, capsys: pytest.CaptureFixture[str], *arguments: str | Path
-) -> tuple[int, list[dict[str, Any]]]:
+def verify(lineward: Command, capsys: Capsys, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
     capsys.readouterr()
     code, said = lineward("verify", *arguments, "-o", "json")
     text = capsys.readouterr().out
@@ -58,7 +57,7 @@ def rules(folder: Path) -> list[str | Path]:
 
 @pytest.mark.parametrize("target", [f"{NAME}.yaml", f"{NAME}.sigstore"])
 def test_a_good_set_passes_every_step(
-    target: str, attested: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
+    target: str, attested: Path, data: Path, lineward: Command, capsys: Capsys
 ) -> None:
     code, (report,) = verify(lineward, capsys, data, attested / target, *rules(attested))
     assert (code, report["verdict"]) == (0, "Verified")
@@ -68,25 +67,35 @@ def test_a_good_set_passes_every_step(
 
 
 @pytest.mark.parametrize("root", ["root.yml", "root.json"])
-def test_an_identity_may_stand_for_a_policy(
-    root: str, attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_identity_may_stand_for_a_policy(root: str, attested: Path, lineward: Command, capsys: Capsys) -> None:
     given: list[str | Path] = [attested / f"{NAME}.yaml", "--trust-root", attested / root]
     assert verify(lineward, capsys, *given, *WHO)[0] == 0
     code, (report,) = verify(lineward, capsys, *given, *WHO[:3], "other@example.org")
     assert (code, report["reason"]) == (1, "WrongIdentity")
 
 
-def test_a_changed_byte_is_named(
-    attested: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_byte_is_named(attested: Path, data: Path, lineward: Command, capsys: Capsys) -> None:
     (data / "train.csv").write_text("age,income\n41,0\n")
     code, (report,) = verify(lineward, capsys, data, attested / f"{NAME}.yaml", *rules(attested))
     assert (code, report["verdict"], report["reason"]) == (1, "Refused", "ContentDiffers")
     assert "train.csv" in report["message"]
 
 
-def test_a_relabelled_object_is_refused(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_versions_each_is_compared_with_its_own_manifest(
+    order: int, attested: Path, data: Path, lineward: Command, trust_config: Path, identity: list[str], capsys: Capsys
+) -> None:
+    (data / "train.csv").write_text("age,income\n41,0\n")
+    second = [word.replace("1.0.0", "1.0.1") for word in WHAT]
+    signed = ["--trust-config", str(trust_config), "--out", str(attested)]
+    assert lineward("attest", data, *second, *identity, *signed) == (0, "")
+    versions = [attested / f"{name}.yaml" for name in (NAME, NAME.replace("1.0.0", "1.0.1"))]
+    code, reports = verify(lineward, capsys, data, *versions[::order], *rules(attested))
+    assert (code, [report["verdict"] for report in reports][::order]) == (1, ["Refused", "Verified"])
+    assert "modified train.csv" in reports[::order][0]["message"]
+
+
+def test_a_relabelled_object_is_refused(attested: Path, lineward: Command, capsys: Capsys) -> None:
     path = attested / f"{NAME}.yaml"
     path.write_text(path.read_text().replace("version: 1.0.0", "version: 2.0.0"))
     code, (report,) = verify(lineward, capsys, path, *rules(attested))
@@ -95,7 +104,7 @@ def test_a_relabelled_object_is_refused(attested: Path, lineward: Command, capsy
     assert [step["name"].split(": ")[-1] for step in refused] == ["equal to what was signed"]
 
 
-def test_recalls_and_time_count(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recalls_and_time_count(attested: Path, lineward: Command, capsys: Capsys) -> None:
     recall = attested / "recall.yml"
     recall.write_text(
         yaml.safe_dump(
@@ -122,9 +131,7 @@ def test_recalls_and_time_count(attested: Path, lineward: Command, capsys: pytes
     assert (code, report["reason"]) == (1, "AttestationTooOld")
 
 
-def test_a_trust_root_of_another_name_does_not_count(
-    attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_trust_root_of_another_name_does_not_count(attested: Path, lineward: Command, capsys: Capsys) -> None:
     renamed = yaml.safe_load((attested / "root.yml").read_text())
     renamed["metadata"]["name"] = "other"
     (attested / "other.yml").write_text(yaml.safe_dump(renamed))
@@ -133,9 +140,7 @@ def test_a_trust_root_of_another_name_does_not_count(
     assert verify(lineward, capsys, *given, attested / "root.json")[0] == 0, "a file without a name is the one named"
 
 
-def test_what_cannot_be_told_is_no_verdict(
-    attested: Path, data: Path, lineward: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_told_is_no_verdict(attested: Path, data: Path, lineward: Command, capsys: Capsys) -> None:
     target = attested / f"{NAME}.yaml"
     assert lineward("verify", target)[0] == 64
     assert lineward("verify", target, "--trust-root", attested / "root.yml")[0] == 64
@@ -145,14 +150,14 @@ def test_what_cannot_be_told_is_no_verdict(
     assert verify(lineward, capsys, attested / "policy.yml", *rules(attested))[1][0]["reason"] == "DatasetInvalid"
 
 
-def test_it_explains_for_people(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_explains_for_people(attested: Path, lineward: Command, capsys: Capsys) -> None:
     lineward("verify", attested / f"{NAME}.yaml", *rules(attested))
     text = capsys.readouterr().out
     assert "VERIFIED" in text
     assert "data-team@example.org" in text
 
 
-def test_a_policy_is_tried_on_files(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_policy_is_tried_on_files(attested: Path, lineward: Command, capsys: Capsys) -> None:
     policies = attested / "policy.yml"
     against: list[str | Path] = [
         "--against",
@@ -183,9 +188,7 @@ def test_a_policy_is_tried_on_files(attested: Path, lineward: Command, capsys: p
     assert lineward("policy", "test", policies)[0] == 64
 
 
-def test_a_trust_root_is_shown_and_checked(
-    attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_trust_root_is_shown_and_checked(attested: Path, lineward: Command, capsys: Capsys, tmp_path: Path) -> None:
     for name in ("root.yml", "root.json"):
         capsys.readouterr()
         assert lineward("trust-root", "show", attested / name, "-o", "json") == (0, "")
@@ -220,7 +223,7 @@ def test_fetching_without_a_network_is_an_error_with_a_reason(lineward: Command,
     assert lineward("trust-root", "fetch", "--url", "http://127.0.0.1:9")[0] == 64
 
 
-def test_two_policies_must_both_be_met(attested: Path, lineward: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_policies_must_both_be_met(attested: Path, lineward: Command, capsys: Capsys) -> None:
     second = changed(POLICY, "spec/authorities/0/keyless/subject", "someone@else.org")
     second["metadata"] = {"name": "second"}
     (attested / "two.yml").write_text(yaml.safe_dump_all([POLICY, second]))
@@ -230,7 +233,7 @@ def test_two_policies_must_both_be_met(attested: Path, lineward: Command, capsys
 
 
 def test_a_forged_signer_is_not_believed(
-    attested: Path, data: Path, lineward: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    attested: Path, data: Path, lineward: Command, tmp_path: Path, capsys: Capsys
 ) -> None:
     """A whole Sigstore of the attacker's own, with the right names in it."""
     from tests.private_sigstore.server import serve  # noqa: PLC0415 - only here
@@ -246,7 +249,7 @@ def test_a_forged_signer_is_not_believed(
 
 
 def test_a_bundle_alone_that_does_not_verify_is_refused_beside_others(
-    lineward: Command, attested: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    lineward: Command, attested: Path, data: Path, capsys: Capsys
 ) -> None:
     raw = json.loads((attested / f"{NAME}.sigstore").read_text())
     raw["dsseEnvelope"]["payload"] = base64.b64encode(b"{}").decode()
@@ -263,9 +266,7 @@ def test_a_bundle_alone_that_does_not_verify_is_refused_beside_others(
     assert lineward("policy", "test", attested / "policy.yml", *against)[0] == 1
 
 
-def test_a_huge_bundle_is_not_even_read(
-    lineward: Command, attested: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_huge_bundle_is_not_even_read(lineward: Command, attested: Path, tmp_path: Path, capsys: Capsys) -> None:
     with (tmp_path / "huge.sigstore").open("wb") as file:
         file.write(b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":{"payload":"')
         file.truncate(60_000_000)

@@ -6,6 +6,7 @@ Everything is imported quickly and needs neither network, nor a writable disk, n
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -40,6 +41,7 @@ def create_manifest(  # noqa: PLR0913 - how to go about it
     workers: int | None = None,
     recall: Recall | None = None,
     settle: bool = True,
+    also: Callable[[], None] | None = None,
 ) -> Summary:
     """Hash everything below `path` and write its manifest to `out`.
 
@@ -48,7 +50,8 @@ def create_manifest(  # noqa: PLR0913 - how to go about it
 
     `recall` supplies digests of unchanged files from an earlier run. With `settle` everything is looked at once more at
     the end, without reading it, so that the manifest describes one state of the folder and not a mixture,
-    as far as times tell: writes through a mapping need not change them.
+    as far as times tell: writes through a mapping need not change them. `also` is called before that look, so that what
+    it reads of the folder is of the same state.
     """
     parameters = parameters or Parameters()
     writer = ManifestWriter(parameters, out.write if out else None)
@@ -56,6 +59,8 @@ def create_manifest(  # noqa: PLR0913 - how to go about it
     with Engine(parameters, workers, progress, recall, settles=settle) as engine:
         for part in engine.hash(tree):
             writer.extend(part.blob, part.lengths, part.files, part.bytes)
+        if also:
+            also()
         if settle:
             engine.settle(tree)
     if not writer.totals.entries:

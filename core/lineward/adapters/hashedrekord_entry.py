@@ -25,9 +25,13 @@ _BODY = (
 
 
 def is_canonical(body: bytes, payload_type: str, payload: bytes, signature: bytes, certificate: Certificate) -> bool:
-    """Whether an entry's body is, byte for byte, the one of this envelope, signature and signer."""
+    """Whether an entry's body is, byte for byte, the one of this envelope, signature and signer.
+
+    False as well for another payload type than ASCII, whose length the library counts in characters.
+    """
     key = certificate.public_key()
-    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+    usual = isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+    if not usual or not payload_type.isascii():
         return False
     digest = hashlib.sha256(pae(payload_type, payload)).digest()
     return body == _BODY % tuple(map(b64encode, (digest, signature, certificate.public_bytes(Encoding.DER))))

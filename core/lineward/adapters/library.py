@@ -19,6 +19,7 @@ from cryptography.x509 import Certificate
 from sigstore import dsse
 from sigstore._internal.timestamp import TimestampSource, TimestampVerificationResult
 from sigstore._internal.trust import CertificateAuthority, CTKeyring, Keyring, KeyringPurpose, RekorKeyring
+from sigstore.errors import VerificationError
 from sigstore.models import (
     Bundle,
     ClientTrustConfig,
@@ -125,14 +126,14 @@ def entry(bundle: Bundle) -> EntryMessage:
     return bundle.log_entry._inner
 
 
-def verify_envelope(bundle: Bundle) -> tuple[str, bytes] | None:
+def verify_envelope(bundle: Bundle) -> tuple[str, bytes]:
     """Check the envelope's signature by the bundle's certificate, and return payload type and payload.
 
-    None where the bundle has no envelope. Raises sigstore.errors.VerificationError.
+    Raises sigstore.errors.VerificationError, also where the bundle has no envelope.
     """
     envelope = bundle._dsse_envelope
     if envelope is None:
-        return None
+        raise VerificationError("the bundle has no envelope")
     payload = dsse._verify(cast("EllipticCurvePublicKey", bundle.signing_certificate.public_key()), envelope)
     return envelope._inner.payload_type, payload
 

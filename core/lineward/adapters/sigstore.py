@@ -130,8 +130,6 @@ class _WindowedVerifier(library.OpenVerifier):
             return self.verify_dsse(bundle, policy)
         self.verify_signer(bundle, policy)
         signed = library.verify_envelope(bundle)
-        if signed is None:
-            raise RefusedError(Reason.EVIDENCE_INVALID, "the bundle has no envelope")
         logged = (library.entry(bundle).canonicalized_body, *signed, bundle.signature, bundle.signing_certificate)
         if _kind(bundle) == intoto_entry.KIND:
             intoto_entry.require_same(*logged)

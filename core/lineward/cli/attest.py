@@ -130,7 +130,7 @@ def _provenance(group: argparse._ArgumentGroup) -> None:
     add(
         "--from-previous",
         metavar="FILE",
-        help="start from what an earlier DatasetVersion or bundle says of the data set",
+        help="start from what an earlier DatasetVersion or bundle says; its signature is not checked",
     )
     add("--issuer", metavar="ORGANISATION", help="who publishes the data")
     add("--description", metavar="TEXT", help="what the data is, for people")

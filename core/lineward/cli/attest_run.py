@@ -6,7 +6,7 @@ import argparse
 import base64
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,10 +57,16 @@ def attest(arguments: argparse.Namespace) -> int:
     cluster = _cluster(arguments, names.namespace)
     signing = Signing.prepare(arguments)
     outputs = Outputs(Path(arguments.out), names.name, Path(arguments.folder), force=arguments.force)
+    listings: list[bytes] = []
+
+    def list_files() -> None:
+        listings.append(oms.statement_of(Path(arguments.folder)))
+
     with outputs:
         outputs.require_free()
         with outputs.open("lwm") as manifest:
-            summary = _hash(arguments, Parameters(Profile(arguments.profile), arguments.chunk_size), manifest)
+            parameters = Parameters(Profile(arguments.profile), arguments.chunk_size)
+            summary = _hash(arguments, parameters, manifest, list_files if arguments.oms else None)
         made = draft.predicate(asked.description, summary, asked.producer, datetime.now(UTC))
         bundle, evidence = signing.sign(draft.statement(made, names, summary.manifest))
         previous = asked.description["dataset"].get("previousVersion", "")
@@ -72,8 +78,8 @@ def attest(arguments: argparse.Namespace) -> int:
             encoded = base64.b64encode(outputs.written("lwm").read_bytes()).decode()
             objects.insert(0, draft.config_map(names, encoded))
             outputs.add("manifest.yaml", documents.dump(objects[:1]))
-        if arguments.oms:
-            outputs.add("sig", signing.sign_oms(oms.statement_of(Path(arguments.folder))) + b"\n")
+        for listed in listings:
+            outputs.add("sig", signing.sign_oms(listed) + b"\n")
         outputs.add("yaml", documents.dump([version]))
         files = outputs.commit()
     _apply(cluster, objects, files)
@@ -150,8 +156,10 @@ def _say_taken_over(path: str | None, taken: Sequence[str]) -> None:
 
 def _earlier(path: str) -> Mapping[str, Any]:
     """What an earlier version says, whoever signed it."""
-    found = documents.read_one(path, Reason.PROVENANCE_INVALID)
-    if found.get("kind") == "DatasetVersion":
+    there = documents.read_all(path, Reason.PROVENANCE_INVALID)
+    kind = "DatasetVersion" if any(obj.get("kind") == "DatasetVersion" for obj in there) else ""
+    found = documents.read_one(path, Reason.PROVENANCE_INVALID, kind)
+    if kind:
         require_ours(found, Path(path), Reason.PROVENANCE_INVALID)
         bundles = [attestation.bundle for attestation in datasets.parse(found).attestations if attestation.bundle]
     else:
@@ -198,7 +206,12 @@ def _warn(
         print(f"lineward: {clean(problem)}", file=sys.stderr)
 
 
-def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO | None) -> Summary:
+def _hash(
+    arguments: argparse.Namespace,
+    parameters: Parameters,
+    out: BinaryIO | None,
+    also: Callable[[], None] | None = None,
+) -> Summary:
     try:
         return create_manifest(
             Path(arguments.folder),
@@ -206,6 +219,7 @@ def _hash(arguments: argparse.Namespace, parameters: Parameters, out: BinaryIO |
             out=out,
             progress=progress_to(arguments.progress),
             workers=arguments.workers,
+            also=also,
         )
     finally:
         end_progress(arguments.progress)

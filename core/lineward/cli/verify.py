@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,7 +26,8 @@ from lineward.cli.terminal import (
     progress_to,
 )
 from lineward.domain import explain
-from lineward.domain.dataset import DatasetVersion
+from lineward.domain.dataset import DatasetVersion, Integrity
+from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.explain import Step
 from lineward.domain.manifest import Parameters
@@ -108,7 +110,7 @@ def _parser(prog: str) -> Parser:
     add_context(parser, "with --cluster: ")
     whose = "with --cluster: whose policies apply (default: the DatasetVersion's)"
     add("-n", "--namespace", metavar="NAMESPACE", help=whose)
-    add("--manifest", metavar="FILE", help="names what differs (default: NAME.lwm beside the DatasetVersion)")
+    add("--manifest", metavar="FILE", help="names what differs (default: the .lwm beside the DatasetVersion)")
     add_hashing(parser)
     return parser
 
@@ -135,6 +137,7 @@ def read_rules(arguments: argparse.Namespace, inputs: Inputs) -> None:
 def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> tuple[Path | None, list[Report]]:
     folder: Path | None = None
     files: list[Path] = []
+    arguments.manifests = [Path(arguments.manifest)] if arguments.manifest else []
     for target in arguments.targets:
         path = Path(target)
         if path.is_dir():
@@ -146,7 +149,8 @@ def _targets(arguments: argparse.Namespace, parser: Parser, inputs: Inputs) -> t
         else:
             files.append(path)
             beside = path.with_suffix(".lwm")
-            arguments.manifest = arguments.manifest or (str(beside) if beside.is_file() else None)
+            if not arguments.manifest and beside.is_file():
+                arguments.manifests.append(beside)
     unread = read_targets(files, inputs)
     if not inputs.datasets and not inputs.bundles and not unread:
         parser.error("a folder alone says nothing: give its DatasetVersion, bundle or OMS signature too")
@@ -205,9 +209,10 @@ def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: arg
     integrity, name = version.integrity, f"bytes of {folder}"
     with contextlib.ExitStack() as stack:
         try:
-            manifest = stack.enter_context(Path(arguments.manifest).open("rb")) if arguments.manifest else None
+            path = _manifest(arguments.manifests, integrity)
+            manifest = stack.enter_context(path.open("rb")) if path else None
         except OSError as error:
-            made.refuse(Verdict.UNKNOWN, Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}")
+            made.refuse(Verdict.UNKNOWN, Reason.MANIFEST_INVALID, f"{error.filename}: {error.strerror}")
             return
         found = verify_tree(
             folder,
@@ -225,3 +230,15 @@ def _compare(made: Report, folder: Path, version: DatasetVersion, arguments: arg
     made.steps.append(Step(name, explain.Outcome.REFUSED, found.message, found.reason))
     verdict = Verdict.REFUSED if found.outcome is Outcome.DIFFERS else Verdict.UNKNOWN
     made.refuse(verdict, found.reason, found.message)
+
+
+def _manifest(paths: Sequence[Path], integrity: Integrity) -> Path | None:
+    """The manifest at hand, of several the one that was signed. Raises OSError."""
+    if len(paths) < 2:
+        return paths[0] if paths else None
+    for path in paths:
+        with path.open("rb") as file:
+            digest = Digest(hashlib.file_digest(file, "sha256").digest())
+        if integrity.manifest and integrity.manifest.digest == digest:
+            return path
+    return None

@@ -75,6 +75,33 @@ def test_the_entry_of_another_bundle_is_refused(
     assert refusal(verifier, bundle, trust_root).reason is Reason.EVIDENCE_INVALID
 
 
+@pytest.mark.parametrize("kind", [REKOR_V2, DSSE, INTOTO], ids=str)
+def test_an_envelope_is_signed_by_its_certificate(
+    kind: Kind, verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    """Another's signature, with a stamp and an entry of it: nothing but the signature is wrong."""
+    bundle, other = signed(private, kind, key=False), private.sign(STATEMENT + b" ", kind=kind)
+    bundle["dsseEnvelope"]["signatures"] = other["dsseEnvelope"]["signatures"]
+    stamps = "timestampVerificationData"
+    bundle["verificationMaterial"][stamps] = other["verificationMaterial"][stamps]
+    refused = logged(private, verifier, bundle, kind, body(kind, signature(bundle)))
+    assert refused is not None
+    assert "DSSE: invalid signature" in refused.message
+
+
+@pytest.mark.parametrize(
+    "claimed", [("hashedrekord", "0.0.1"), ("Hashedrekord", "0.0.2"), ("intoto", "0.0.2")], ids=str
+)
+def test_an_entry_is_of_the_kind_that_the_bundle_says(
+    claimed: Kind, verifier: SigstoreVerifier, private: PrivateSigstore
+) -> None:
+    bundle = signed(private, REKOR_V2, key=False)
+    said = body(REKOR_V2, signature(bundle))
+    assert logged(private, verifier, bundle, REKOR_V2, said) is None
+    bundle["verificationMaterial"]["tlogEntries"] = [private.log.add(canonical(said), Faults(), claimed)]
+    assert refusal(verifier, bundle, root(private.trusted_root())).reason is Reason.EVIDENCE_INVALID
+
+
 @pytest.mark.parametrize("change", ["raw", "payload", "signer"])
 @pytest.mark.parametrize(("key", "kind"), KINDS, ids=str)
 def test_an_entry_agrees_with_its_bundle_in_everything(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.unit.evidence.test_bindings import root
 from tests.unit.evidence.test_entries import logged, signature, signed
 
 from lineward.adapters import hashedrekord_entry
+from lineward.adapters.keys import pae
 from lineward.adapters.sigstore import SigstoreVerifier
 from lineward.domain.reasons import Reason
 
@@ -80,6 +82,26 @@ def test_the_library_accepts_the_same_in_another_encoding(private: PrivateSigsto
     assert not is_canonical(bundle, written)
     bundle["verificationMaterial"]["tlogEntries"] = [private.log.add(written, Faults(), REKOR_V2, None)]
     assert verifier.verify(canonical(bundle), root(private.trusted_root()))
+
+
+def test_a_payload_type_counts(private: PrivateSigstore) -> None:
+    bundle = signed(private, REKOR_V2, key=False)
+    of = replace(signature(bundle), payload_type="text/plain")
+    assert isinstance(of.signer, x509.Certificate)
+    said = canonical(body(REKOR_V2, of))
+    assert hashedrekord_entry.is_canonical(said, of.payload_type, of.payload, of.raw, of.signer)
+    assert not is_canonical(bundle, said)
+
+
+def test_a_payload_type_beyond_ascii_is_the_librarys(private: PrivateSigstore) -> None:
+    """It counts characters where DSSE says bytes."""
+    payload_type = "text/\u00e9"
+    of = signature(signed(private, REKOR_V2, key=False))
+    assert isinstance(of.signer, x509.Certificate)
+    said = body(REKOR_V2, of)
+    digest = b64encode(hashlib.sha256(pae(payload_type, of.payload)).digest()).decode()
+    said = changed(said, f"{RECORD}/data/digest", digest)
+    assert not hashedrekord_entry.is_canonical(canonical(said), payload_type, of.payload, of.raw, of.signer)
 
 
 def test_other_curves_are_the_librarys(private: PrivateSigstore) -> None:
