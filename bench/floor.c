@@ -2,7 +2,7 @@
  * away; no order, no tree, no manifest. For each file it calls openat, fstat (its size), pread and close. A third
  * argument makes it another floor: "bare" makes no fstat, since a short read ends a file that is not cut; "twice" looks at
  * each file once more behind its last byte, as one must who is to notice a change; "disk" hashes nothing and reads past
- * the page cache, which is what the disk gives to so many threads. Prints files, bytes and seconds as JSON. */
+ * the page cache, which is what the disk gives to so many readers, and no upper bound. Prints files, bytes and seconds as JSON. */
 #define _GNU_SOURCE
 #include "../core/lineward/native/files.h"
 #include "../core/lineward/native/listing.h"
@@ -88,8 +88,10 @@ static int claim(struct job *job)
     }
     struct stat found;
     int fd = openat(all.files[i].directory, all.files[i].name, O_RDONLY | (disk ? O_DIRECT : 0));
-    if (fd < 0 || (!bare && fstat(fd, &found)))
+    if (fd < 0 || (!bare && fstat(fd, &found))) {
+        perror(all.files[i].name);
         exit(1);
+    }
     *job = (struct job){fd, 0, bare ? UINT64_MAX : (uint64_t)found.st_size, 0, job->buffer};
     return 1;
 }
@@ -123,12 +125,14 @@ static int refill(void *context, struct lane *lane)
 static void *read_only(void *unused)
 {
     struct job job = {.buffer = aligned_alloc(4096, DIRECT)};
-    while (claim(&job)) {
+    while (job.buffer && claim(&job)) {
         ssize_t got;
         do {
             got = pread(job.fd, job.buffer, DIRECT, (off_t)job.at);
-            if (got < 0)
+            if (got < 0) {
+                perror("reading past the page cache");
                 exit(1);
+            }
             job.at += (size_t)got;
         } while (got && job.at < job.end);
         __atomic_fetch_add(&bytes, job.at - job.start, __ATOMIC_RELAXED);

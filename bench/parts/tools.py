@@ -11,7 +11,9 @@ from pathlib import Path
 from parts.process import NATIVE, ROOT, FailedError, Spent, build, run
 
 LINEWARD = str(Path(sys.executable).parent / "lineward")
-DISK_THREADS = "32"
+DISK_READERS = "32"
+DISK = f"disk, O_DIRECT, {DISK_READERS} readers"
+"""What the disk gives to readers that hash nothing, where its file system can be read past the page cache."""
 PATIENCE = "300"
 """Seconds after which another tool is ended."""
 Command = Callable[[Path], Sequence[str]]
@@ -93,7 +95,7 @@ def all_tools(work: Path, threads: int, roots: dict[Path, str]) -> list[Tool]:
         Tool("all-C, bare pread", lambda d: [floor, str(d), all_c, "bare"]),
         Tool("all-C floor", lambda d: [floor, str(d), all_c]),
         Tool("all-C, stat before and after", lambda d: [floor, str(d), all_c, "twice"]),
-        Tool("disk alone, nothing hashed", lambda d: [floor, str(d), DISK_THREADS, "disk"], cold_only=True),
+        Tool(DISK, lambda d: [floor, str(d), DISK_READERS, "disk"], peer=True, cold_only=True),
         Tool("lineward, pure Python", lambda d: [*pure, str(d)]),
     ]
     for peer, (ways, _) in PEERS.items():

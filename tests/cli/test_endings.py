@@ -157,3 +157,8 @@ def test_a_compiled_part_of_other_sources_is_not_used(monkeypatch: pytest.Monkey
 def test_an_option_without_its_value_asks_for_no_format() -> None:
     assert failure._format(["show", "-o"]) == "table"
     assert failure._format(["show", "--output=json"]) == "json"
+
+
+def test_a_usage_error_that_cannot_be_written_is_one_still() -> None:
+    code, _, problem = end("manifest", "foo", "-o", "json", to="/dev/full")
+    assert (code, "Traceback" in problem) == (64, False)

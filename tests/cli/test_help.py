@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 
 import pytest
 
 from lineward.cli import main
+from lineward.cli.exits import UsageError
 from lineward.cli.terminal import Parser
 
 SHARED = ("--context", "--namespace", "--output", "--policy", "--progress", "--trust-root", "--workers")
@@ -67,3 +76,34 @@ def test_every_command_is_listed(prog: str, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert said.startswith(f"usage: {prog} COMMAND")
     assert all(f"\n  {name} " in said for name in main.COMMANDS)
+
+
+@pytest.mark.parametrize(("said", "width"), [("", 50), ("abc", 50), ("-3", 50), ("0", 50), ("60", 60)])
+def test_help_has_the_width_of_the_terminal(said: str, width: int) -> None:
+    main_end, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 50, 0, 0))
+    words = [sys.executable, "-m", "lineward.cli.main", "manifest", "-h"]
+    subprocess.run(words, stdout=other, env=os.environ | {"COLUMNS": said}, check=True)
+    os.close(other)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while piece := os.read(main_end, 4096):
+            shown += piece
+    os.close(main_end)
+    assert width - 15 < max(map(len, shown.decode().splitlines())) < width
+
+
+def test_help_needs_no_terminal_and_no_output() -> None:
+    words = [sys.executable, "-c", "from lineward.cli.conformance import main; main()", "verify-bundle", "-h"]
+    env = os.environ | {"COLUMNS": ""}
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], capture_output=True, env=env, check=False)
+    assert (closed.returncode, b"Traceback" in closed.stderr) == (0, False)
+    words = [sys.executable, "-m", "lineward.cli.main", "manifest", "-h"]
+    piped = subprocess.run(words, capture_output=True, text=True, check=True, env=env)
+    assert 60 < max(map(len, piped.stdout.splitlines())) < 80
+
+
+def test_two_dashes_before_a_command_change_nothing() -> None:
+    with pytest.raises(UsageError) as caught:
+        main.dispatch(["manifest", "--", "create"], "lineward")
+    assert "required: DIR" in caught.value.message

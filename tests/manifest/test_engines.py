@@ -5,10 +5,12 @@ import os
 import tempfile
 from array import array
 from pathlib import Path
+from random import Random
+from threading import Thread
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lineward import native
@@ -45,12 +47,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def hashed(engine: ModuleType, folder: Path, names: list[bytes], limit: int, mode: int = 0) -> tuple[list[int], bytes]:
-    stats, digests = bytearray(40 * len(names)), bytearray(32 * len(names))
+    stats, digests, cursor = bytearray(40 * len(names)), bytearray(32 * len(names)), bytearray(24)
     fd = os.open(folder, os.O_RDONLY)
     try:
-        engine.hash_files([(fd, names[:3]), (fd, names[3:])], bytearray(24), stats, digests, limit, mode)
+        engine.hash_files([(fd, names[:3]), (fd, names[3:])], cursor, stats, digests, limit, mode)
     finally:
         os.close(fd)
+    done = sum(r[4] for r in fallback.STAT.iter_unpack(stats) if r[0] == fallback.DONE and not mode & 1)
+    assert fallback.CURSOR.unpack(cursor)[1:] == (len(names), done)
     return [record[0] for record in fallback.STAT.iter_unpack(stats)], bytes(digests)
 
 
@@ -95,13 +99,15 @@ def test_listings_are_sorted_by_bytes_with_kinds(engine: ModuleType, tmp_path: P
         engine.list_directory(fd, b"", 10)
 
 
-@example(6, b"")  # a name that comes late, small enough for the room that a longer one did not fit into
-@given(st.integers(0, 2000), st.binary(max_size=2).filter(lambda after: b"\0" not in after))
+@given(st.integers(0, 600), st.binary(max_size=2).filter(lambda after: b"\0" not in after), st.randoms())
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_part_of_a_listing_is_its_first_names(engine: ModuleType, room: int, after: bytes) -> None:
+def test_a_part_of_a_listing_is_the_first_names_that_fit(
+    engine: ModuleType, room: int, after: bytes, random: Random
+) -> None:
+    """Names of any length in any order: a short one that comes late fits where a long one before it did not."""
     with tempfile.TemporaryDirectory() as folder:
-        names = sorted({os.fsencode(f"{i * 7919 % 1000:x}" * (1 + i % 3)) for i in range(150)})
-        for name in names:
+        names = sorted({b"%x" % random.randrange(4096) * random.choice([1, 1, 1, 60]) for _ in range(200)})
+        for name in random.sample(names, len(names)):
             Path(folder, os.fsdecode(name)).touch()
         fd = os.open(folder, os.O_RDONLY)
         try:
@@ -118,6 +124,25 @@ def test_a_part_of_a_listing_is_its_first_names(engine: ModuleType, room: int, a
     assert found == b"".join(name + b"\0" for name in expected)
     assert kinds == b"f" * len(expected)
     assert more is (expected[-1:] < names[-1:] and names[-1] > after)
+
+
+def test_progress_does_not_wait_for_a_whole_claim(engine: ModuleType, tmp_path: Path) -> None:
+    names = [b"%02d" % number for number in range(16)]
+    for name in names:
+        with (tmp_path / name.decode()).open("wb") as file:
+            file.truncate(32 << 20)
+    cursor, seen = bytearray(24), set()
+    stats, digests = bytearray(40 * len(names)), bytearray(32 * len(names))
+    fd = os.open(tmp_path, os.O_RDONLY)
+    thread = Thread(target=engine.hash_files, args=([(fd, names)], cursor, stats, digests, 1 << 30, 0))
+    thread.start()
+    while thread.is_alive():
+        seen.add(fallback.CURSOR.unpack(cursor)[1:])
+        thread.join(0.001)
+    os.close(fd)
+    assert fallback.CURSOR.unpack(cursor)[1:] == (16, 512 << 20)
+    assert len(seen - {(0, 0), (16, 512 << 20)}) > 1
+    assert all(size >= files * (32 << 20) - (1 << 20) for files, size in seen)
 
 
 @given(st.lists(st.tuples(st.integers(0, 500_000), st.integers(0, 300_000)), max_size=8))

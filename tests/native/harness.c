@@ -93,8 +93,8 @@ enum { FILES = 40 };
 /* The same names a few at a time, as large directories are read. */
 static void test_windows(int fd, const struct listing *whole)
 {
-    for (size_t room = 0; room < 300; room += 13) {
-        char after[16] = "";
+    for (size_t room = 0; room < 2000; room += 37) {
+        char after[256] = "";
         size_t size = 0, count = 0;
         for (int more = 1; more;) {
             struct listing part;
@@ -103,6 +103,8 @@ static void test_windows(int fd, const struct listing *whole)
             CHECK(memcmp(whole->kinds + count, part.kinds, part.count) == 0);
             size += part.size;
             count += part.count;
+            CHECK(part.more == (size < whole->size));
+            CHECK(!part.more || part.size + strlen(whole->names + size) + 1 > room);
             const char *last = part.names + part.size - 1;
             while (last > part.names && last[-1])
                 last--;
@@ -117,8 +119,12 @@ static void test_windows(int fd, const struct listing *whole)
 static void test_files(const struct sha256_kernel *kernel)
 {
     static const size_t sizes[] = {0, 1, 55, 56, 64, 4096, 131071, 131072, 131073, 300000};
-    char folder[] = "/tmp/lineward-native-XXXXXX", name[FILES][16];
+    char folder[] = "/tmp/lineward-native-XXXXXX", name[FILES][256];
     uint8_t expected[FILES * 32], digests[(FILES + 2) * 32];
+    char padding[181];
+    size_t bytes = 0;
+    memset(padding, 'x', 180);
+    padding[180] = 0;
     CHECK(mkdtemp(folder));
     int fd = open(folder, O_RDONLY | O_DIRECTORY);
     CHECK(fd >= 0);
@@ -127,7 +133,8 @@ static void test_files(const struct sha256_kernel *kernel)
         uint8_t *data = malloc(size + 1);
         for (size_t k = 0; k < size; k++)
             data[k] = (uint8_t)any();
-        snprintf(name[i], sizeof name[i], "%05d", i);
+        snprintf(name[i], sizeof name[i], "%05d%.*s", i, (int)(any() % 180), padding);
+        bytes += strlen(name[i]) + 1;
         int file = openat(fd, name[i], O_CREAT | O_WRONLY, 0600);
         CHECK(file >= 0 && write(file, data, size) == (ssize_t)size && close(file) == 0);
         plain(data, size, expected + i * 32);
@@ -137,8 +144,8 @@ static void test_files(const struct sha256_kernel *kernel)
 
     struct listing listed;
     CHECK(listing_read(fd, "", 1 << 20, &listed) == 0 && listed.count == FILES + 2 && !listed.more);
-    CHECK(memcmp(listed.names, "00000", 6) == 0 && listed.kinds[0] == 'f');
-    CHECK(memcmp(listed.kinds + FILES, "ld", 2) == 0 && listed.size == FILES * 6 + 5 + 4);
+    CHECK(memcmp(listed.names, name[0], strlen(name[0]) + 1) == 0 && listed.kinds[0] == 'f');
+    CHECK(memcmp(listed.kinds + FILES, "ld", 2) == 0 && listed.size == bytes + 5 + 4);
     test_windows(fd, &listed);
     struct file_name names[FILES + 2];
     const char *at = listed.names;

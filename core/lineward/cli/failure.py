@@ -25,7 +25,7 @@ def report(error: Exception | UsageError, argv: Sequence[str], prog: str, *, deb
     `message`; nothing where it is what cannot be written. With `debug` the traceback is shown too.
     """
     if isinstance(error, UsageError):  # the parser has told people already
-        _print({"outcome": "usage", "reason": "Usage", "message": error.message}, _format(argv))
+        _tell({"outcome": "usage", "reason": "Usage", "message": error.message}, argv)
         return exits.USAGE
     reason, message = _explain(error)
     if debug:
@@ -35,13 +35,18 @@ def report(error: Exception | UsageError, argv: Sequence[str], prog: str, *, deb
     if not isinstance(error, BrokenPipeError):
         hint = f" ({prog} --debug shows where)" if reason is Reason.INTERNAL_ERROR and not debug else ""
         print(*_lines(f"{prog}: {reason}:", error, f"{message}{hint}"), sep="\n", file=sys.stderr)
+    _tell({"outcome": _OUTCOMES[exit_code(error)], "reason": str(reason), "message": message}, argv)
+    return exit_code(error)
+
+
+def _tell(value: dict[str, str], argv: Sequence[str]) -> None:
+    """Print the object for programs, where anybody can read it."""
     try:
         sys.stdout.flush()
-        _print({"outcome": _OUTCOMES[exit_code(error)], "reason": str(reason), "message": message}, _format(argv))
+        _print(value, _format(argv))
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at it once more
-    return exit_code(error)
 
 
 def _lines(head: str, error: Exception, message: str) -> list[str]:

@@ -21,6 +21,7 @@ _READ = "manifest file; - is standard input"
 
 def run(argv: Sequence[str], prog: str) -> int:
     """Run one sub-command; exit codes: 0 equal or done, 1 differs, 2 could not tell, 64 usage."""
+    argv = argv[1:] if argv[:1] == ["--"] else argv
     if argv and argv[0] in _commands():
         arguments = _command(f"{prog} {argv[0]}", argv[0]).parse_args(argv[1:])
     else:

@@ -44,12 +44,17 @@ class Parser(argparse.ArgumentParser):
 
 
 def _width() -> int:
-    """Columns for help: argparse asks shutil at each option, whose import takes longer than all parsing."""
+    """Columns for help, as shutil.get_terminal_size has them, whose import takes longer than parsing."""
     try:
-        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(sys.stdout.fileno()).columns
-    except (ValueError, OSError):
+        columns = int(os.environ.get("COLUMNS", "0"))
+    except ValueError:
         columns = 0
-    return (columns if columns > 0 else 80) - 2
+    if columns <= 0:
+        try:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        except (AttributeError, ValueError, OSError):  # closed, replaced, or no terminal
+            columns = 0
+    return (columns or 80) - 2
 
 
 def add_output(to: argparse._ActionsContainer) -> None:

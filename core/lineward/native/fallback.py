@@ -45,23 +45,23 @@ def list_directory(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool
     whether others follow. Memory is bounded by `room`, not by how many names there are. Raises OSError.
     """
     found: list[bytes] = []  # name, NUL, kind: in this form they sort as the names do
-    size, bound, more = 0, b"", False
+    size, bound = 0, b""
+    os.lseek(fd, 0, os.SEEK_SET)
     with os.scandir(fd) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
             if name <= after or (bound and name >= bound):
-                more = more or name > after
                 continue
             found.append(name + b"\0" + _kind(entry))
             size += len(name) + 1
             if size > room + room // 4:
                 kept, size = _first(found, room)
                 if len(kept) < len(found):  # what comes before the first that is dropped may fit yet
-                    more, bound = True, found[len(kept)][:-2]
+                    bound = found[len(kept)][:-2]
                 found = kept
     kept, _ = _first(found, room)
     names, kinds = b"".join(each[:-1] for each in kept), b"".join(each[-1:] for each in kept)
-    return names, kinds, more or len(kept) < len(found)
+    return names, kinds, bool(bound) or len(kept) < len(found)
 
 
 def _kind(entry: os.DirEntry[str]) -> bytes:
@@ -113,14 +113,12 @@ def hash_files(  # noqa: PLR0913, PLR0917 - the compiled one takes them by place
     """
     flat = [(fd, name) for fd, names in groups for name in names]
     while claimed := _claim(cursor, len(flat)):
-        read = 0
         for index in claimed:
             fd, name = flat[index]
             record, digest = _hash_file(fd, name, limit, mode)
             stats[index * STAT.size : (index + 1) * STAT.size] = STAT.pack(*record)
             digests[index * 32 : (index + 1) * 32] = digest
-            read += record[4] if record[0] == DONE else 0
-        _count(cursor, len(claimed), read)
+            _count(cursor, 1, record[4] if record[0] == DONE and not mode & 1 else 0)
     return 0
 
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define CLAIM 16
+#define COUNTED ((uint64_t)1024 * 1024) /* of large files progress is told more often than by claims */
 
 /* fstat(2) itself: glibc calls newfstatat with an empty path, which kernels before 6.11 look up. */
 static int stat_of(int fd, struct stat *found)
@@ -24,8 +25,10 @@ static int stat_of(int fd, struct stat *found)
 
 static int64_t nanoseconds(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }
 
-static void record(struct file_stat *out, int status, int error, const struct stat *found)
+static void record(struct reader *r, size_t index, int status, int error, const struct stat *found)
 {
+    struct file_stat *out = &r->stats[index];
+    r->files++;
     memset(out, 0, sizeof *out);
     out->status = (uint8_t)status;
     out->error = error;
@@ -38,20 +41,21 @@ static void record(struct file_stat *out, int status, int error, const struct st
     out->ctime = nanoseconds(found->st_ctim);
 }
 
-static void count_bytes(struct reader *r)
+/* Tell the others what has been done; they meet here and not at each file. */
+static void count_done(struct reader *r)
 {
+    __atomic_fetch_add(&r->cursor->files, r->files, __ATOMIC_RELAXED);
     __atomic_fetch_add(&r->cursor->bytes, r->bytes, __ATOMIC_RELAXED);
-    r->bytes = 0;
+    r->files = r->bytes = 0;
 }
 
-/* Take the next files of all; 0 at the end. Threads meet at the cursor here and not at each file. */
+/* Take the next files of all; 0 at the end, which each lane comes to after its last file. */
 static int claim(struct reader *r)
 {
-    count_bytes(r);
-    size_t start = __atomic_fetch_add(&r->cursor->next, CLAIM, __ATOMIC_RELAXED);
-    r->claimed = start < r->count ? start : r->count;
+    count_done(r);
+    uint64_t start = __atomic_fetch_add(&r->cursor->next, CLAIM, __ATOMIC_RELAXED);
+    r->claimed = start < r->count ? (size_t)start : r->count;
     r->claim_end = r->count - r->claimed < CLAIM ? r->count : r->claimed + CLAIM;
-    __atomic_fetch_add(&r->cursor->files, r->claim_end - r->claimed, __ATOMIC_RELAXED);
     return r->claimed < r->claim_end;
 }
 
@@ -61,20 +65,19 @@ static int open_next(struct reader *r, struct job *job)
     if (r->claimed == r->claim_end && !claim(r))
         return -1;
     size_t index = r->claimed++;
-    struct file_stat *out = &r->stats[index];
     const struct file_name *name = &r->names[index];
     if (r->mode & MODE_STAT_ONLY) {
         if (fstatat(name->directory, name->name, &job->before, AT_SYMLINK_NOFOLLOW))
-            record(out, FILE_FAILED, errno, NULL);
+            record(r, index, FILE_FAILED, errno, NULL);
         else if (!S_ISREG(job->before.st_mode))
-            record(out, FILE_NOT_REGULAR, 0, &job->before);
+            record(r, index, FILE_NOT_REGULAR, 0, &job->before);
         else
-            record(out, (uint64_t)job->before.st_size > r->limit ? FILE_DEFERRED : FILE_DONE, 0, &job->before);
+            record(r, index, (uint64_t)job->before.st_size > r->limit ? FILE_DEFERRED : FILE_DONE, 0, &job->before);
         return 0;
     }
     int fd = openat(name->directory, name->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
-        record(out, errno == ELOOP || errno == ENXIO ? FILE_NOT_REGULAR : FILE_FAILED, errno, NULL);
+        record(r, index, errno == ELOOP || errno == ENXIO ? FILE_NOT_REGULAR : FILE_FAILED, errno, NULL);
         return 0;
     }
     int status = FILE_DONE;
@@ -85,7 +88,7 @@ static int open_next(struct reader *r, struct job *job)
     else if ((uint64_t)job->before.st_size > r->limit)
         status = FILE_DEFERRED;
     if (status != FILE_DONE) {
-        record(out, status, status == FILE_FAILED ? errno : 0, status == FILE_FAILED ? NULL : &job->before);
+        record(r, index, status, status == FILE_FAILED ? errno : 0, status == FILE_FAILED ? NULL : &job->before);
         close(fd);
         return 0;
     }
@@ -137,11 +140,13 @@ static void finish_file(struct reader *r, struct job *job, int status, int error
     }
     close(job->fd);
     job->fd = -1;
-    record(&r->stats[job->index], status, error, &job->before);
+    record(r, job->index, status, error, &job->before);
     if (status != FILE_DONE)
         return;
     sha256_digest(state, r->digests + job->index * SHA256_DIGEST);
     r->bytes += job->length;
+    if (r->bytes >= COUNTED)
+        count_done(r);
 }
 
 static int refill_file(void *context, struct lane *lane)
@@ -179,7 +184,6 @@ long hash_files(const struct sha256_kernel *kernel, const struct file_name *name
     long waits = -1;
     if (!reader_start(r)) {
         sha256_run(kernel, MAX_LANES, refill_file, r);
-        count_bytes(r);
         waits = r->waits;
         free(r->buffers);
     }

@@ -60,26 +60,26 @@ static int append(struct names *all, char kind, const char *name)
 }
 
 /* Sort, and keep the first names that fit into `room` bytes. The first of the others becomes `bound`: nothing behind it
- * will ever fit, but what comes before it may. Returns how many were dropped, or -1 without memory. */
-static long keep_first(struct names *all, size_t room, char **bound)
+ * will ever fit, but what comes before it may. Returns 0 or ENOMEM. */
+static int keep_first(struct names *all, size_t room, char **bound)
 {
     const char **order = malloc((all->count + 1) * sizeof *order), *at = all->bytes;
     struct names kept = {NULL, 0, 0, 0};
     size_t size = 0;
     if (!order)
-        return -1;
+        return ENOMEM;
     for (size_t i = 0; i < all->count; i++, at += strlen(at + 1) + 2)
         order[i] = at;
     qsort(order, all->count, sizeof *order, by_name);
     kept.room = all->used + !all->used;
     kept.bytes = malloc(kept.room);
-    long dropped = kept.bytes ? 0 : -1;
+    int error = kept.bytes ? 0 : ENOMEM;
     for (size_t i = 0; i < all->count && kept.bytes; i++) {
         size += strlen(order[i] + 1) + 1;
         if (i && size > room) {
             free(*bound);
             *bound = strdup(order[i] + 1);
-            dropped = *bound ? (long)(all->count - i) : -1;
+            error = *bound ? 0 : ENOMEM;
             break;
         }
         (void)append(&kept, *order[i], order[i] + 1);
@@ -87,7 +87,7 @@ static long keep_first(struct names *all, size_t room, char **bound)
     free(order);
     free(all->bytes);
     *all = kept;
-    return dropped;
+    return error;
 }
 
 struct window {
@@ -95,24 +95,21 @@ struct window {
     const char *after;
     char *bound; /* first of what was dropped; NULL: nothing was */
     size_t room;
-    int more;
 };
 
-static int take(struct window *w, char kind, const char *name)
+static int take(struct window *w, int fd, const struct linux_dirent64 *entry)
 {
-    if (strcmp(name, w->after) <= 0)
+    const char *name = entry->d_name;
+    if (strcmp(name, w->after) <= 0 || (w->bound && strcmp(name, w->bound) >= 0))
         return 0;
-    if (w->bound && strcmp(name, w->bound) >= 0) {
-        w->more = 1;
-        return 0;
-    }
+    char kind = kind_of(fd, name, entry->d_type);
+    if (!kind)
+        return errno;
     if (append(&w->names, kind, name))
         return ENOMEM;
     if (w->names.used - w->names.count <= 2 * w->room)
         return 0;
-    long dropped = keep_first(&w->names, w->room, &w->bound);
-    w->more |= dropped > 0;
-    return dropped < 0 ? ENOMEM : 0;
+    return keep_first(&w->names, w->room, &w->bound);
 }
 
 static int read_names(int fd, struct window *w)
@@ -130,8 +127,7 @@ static int read_names(int fd, struct window *w)
             at += entry->d_reclen;
             if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
                 continue;
-            char kind = kind_of(fd, entry->d_name, entry->d_type);
-            error = kind ? take(w, kind, entry->d_name) : errno;
+            error = take(w, fd, entry);
         }
     }
     free(buffer);
@@ -143,7 +139,7 @@ static int split(struct window *w, struct listing *out)
 {
     out->names = w->names.bytes;
     out->count = w->names.count;
-    out->more = w->more;
+    out->more = w->bound != NULL;
     out->kinds = malloc(out->count + 1);
     if (!out->kinds)
         return ENOMEM;
@@ -163,14 +159,13 @@ int listing_read(int fd, const char *after, size_t room, struct listing *out)
     struct window w = {.after = after, .room = room};
     memset(out, 0, sizeof *out);
     int error = read_names(fd, &w);
-    long dropped = error ? 0 : keep_first(&w.names, room, &w.bound);
-    free(w.bound);
-    if (dropped < 0)
-        error = ENOMEM;
-    w.more |= dropped > 0;
     if (!error)
-        return split(&w, out);
-    free(w.names.bytes);
+        error = keep_first(&w.names, room, &w.bound);
+    if (!error)
+        error = split(&w, out);
+    else
+        free(w.names.bytes);
+    free(w.bound);
     return error;
 }
 

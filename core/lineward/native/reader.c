@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPELL 256 /* reads without a wait, after which a disk no longer counts as cold */
-#define ASKED_ONE_IN 4 /* while nothing has waited of late, since asking costs a tenth of a small file's read */
+#define ASKED_ONE_IN 4 /* while nothing has waited of late, since asking and timing cost a tenth of a small file */
+#define LONGEST_COPY 60000L /* nanoseconds for a piece that is in memory; disks take longer */
 #define ADVICE ((uint64_t)512 * 1024)     /* the kernel cuts one request near its read-ahead size */
 
 int reader_start(struct reader *r)
@@ -24,47 +26,61 @@ int reader_start(struct reader *r)
     return 0;
 }
 
-static int nowait_works = 1; /* a stale value costs one call, so no lock */
+static void note_wait(struct reader *r)
+{
+    r->waits++;
+    r->cold = SPELL;
+}
 
-/* Bytes that need no waiting for a disk; -1 where there are none, or it cannot be told. Notes that a disk makes wait. */
+/* Bytes that need no waiting for a disk; -1 where there are none, or it cannot be told. */
 static ssize_t read_at_once(struct reader *r, int fd, void *buffer, size_t size, off_t at)
 {
 #ifdef RWF_NOWAIT
-    if (!__atomic_load_n(&nowait_works, __ATOMIC_RELAXED))
-        return -1;
     struct iovec piece = {buffer, size};
     ssize_t got = preadv2(fd, &piece, 1, at, RWF_NOWAIT);
-    if (got < 0 && errno == EAGAIN) {
-        r->waits++;
-        r->cold = SPELL;
-    } else if (got < 0) {
-        __atomic_store_n(&nowait_works, 0, __ATOMIC_RELAXED);
-    }
+    if (got < 0 && errno == EAGAIN)
+        note_wait(r);
+    r->no_nowait = got < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL);
     return got;
 #else
-    (void)r, (void)fd, (void)buffer, (void)size, (void)at;
+    (void)fd, (void)buffer, (void)size, (void)at;
+    r->no_nowait = 1;
     return -1;
 #endif
+}
+
+/* What overlayfs, tmpfs and old kernels leave: a read that takes longer than copying would has waited. */
+static ssize_t read_timed(struct reader *r, int fd, void *buffer, size_t size, off_t at)
+{
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    ssize_t got = pread(fd, buffer, size, at);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    if ((end.tv_sec - start.tv_sec) * 1000000000L + end.tv_nsec - start.tv_nsec > LONGEST_COPY)
+        note_wait(r);
+    return got;
 }
 
 int reader_has(struct reader *r, int fd)
 {
     char first;
-    return read_at_once(r, fd, &first, 1, 0) > 0;
+    if (!r->no_nowait && read_at_once(r, fd, &first, 1, 0) > 0)
+        return 1;
+    r->waits += r->no_nowait;
+    return 0;
 }
 
 /* Bytes at the offset; -1 and errno. Waits for the disk only after asking without waiting. */
 static ssize_t read_piece(struct reader *r, const struct job *job, uint8_t *buffer, size_t size)
 {
     off_t at = (off_t)(job->offset + job->done);
-    if (r->cold || r->reads++ % ASKED_ONE_IN == 0) {
-        ssize_t got = read_at_once(r, job->fd, buffer, size, at);
-        if (got > 0) {
-            r->cold -= r->cold > 0;
-            return got;
-        }
-    }
-    return pread(job->fd, buffer, size, at);
+    if (!r->cold && r->reads++ % ASKED_ONE_IN)
+        return pread(job->fd, buffer, size, at);
+    ssize_t got = r->no_nowait ? -1 : read_at_once(r, job->fd, buffer, size, at);
+    if (got <= 0)
+        return r->no_nowait ? read_timed(r, job->fd, buffer, size, at) : pread(job->fd, buffer, size, at);
+    r->cold -= r->cold > 0;
+    return got;
 }
 
 static void advise(struct reader *r, struct job *job)

@@ -22,6 +22,7 @@ struct reader {
     struct cursor *cursor;
     uint8_t *digests, *buffers;
     int mode, cold; /* cold: how many reads of the spell are left */
+    int no_nowait; /* this file system cannot be asked without waiting */
     unsigned reads;
     long waits;
     struct job jobs[MAX_LANES];
@@ -30,7 +31,7 @@ struct reader {
     struct file_stat *stats;
     uint64_t limit;
     size_t count, claimed, claim_end;
-    uint64_t bytes; /* hashed, and not yet in the cursor */
+    uint64_t files, bytes; /* done, and not yet counted in the cursor */
     struct job window[WINDOW];
     unsigned head, ready;
     /* spans */
@@ -41,8 +42,8 @@ struct reader {
 /* Make room for the lanes; 0, or -1 without memory. */
 int reader_start(struct reader *r);
 
-/* Whether a file's first byte can be had without waiting for a disk; 0 also where that cannot be told. Asked before the
- * file is read ahead of its turn: when that comes no read waits any more, and the disk would seem to be warm. */
+/* Whether a file's first byte can be had without waiting for a disk; 0 also where that cannot be told, which counts as a
+ * wait. Asked before a file is read ahead of its turn: when that comes no read waits, and the disk would seem warm. */
 int reader_has(struct reader *r, int fd);
 
 /* The next piece of the lane's job, padded if it is the last: 1, 0 where the file does not end where it should, -1. */
