@@ -2,7 +2,7 @@
 
 Public are `Bundle.from_json`, `Verifier`, its policies and signing. Not public are: the fields of a bundle's log entry,
 checking one entry, its body or one envelope alone, the JSON of a trusted root, keyrings that are built once, and the
-step in which times become known. pyproject.toml pins the library to one minor release for these, and
+step in which times become known. pyproject.toml pins the library to one release for these, and
 tests/unit/evidence/test_library.py names whatever a new release has changed.
 """
 

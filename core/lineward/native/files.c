@@ -44,8 +44,8 @@ static void record(struct reader *r, size_t index, int status, int error, const 
 /* Tell the others what has been done; they meet here and not at each file. */
 static void count_done(struct reader *r)
 {
-    __atomic_fetch_add(&r->cursor->files, r->files, __ATOMIC_RELAXED);
     __atomic_fetch_add(&r->cursor->bytes, r->bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&r->cursor->files, r->files, __ATOMIC_RELEASE); /* no file is seen as done before its bytes */
     r->files = r->bytes = 0;
 }
 
