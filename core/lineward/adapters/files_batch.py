@@ -7,7 +7,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lineward import native
 from lineward.adapters.files_threads import Task
@@ -30,8 +30,7 @@ _READ_AGAIN = 8
 """Somebody who writes two contents in turn looks like two engines that disagree once in 2 to the 16th times."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Encoded:
+class Encoded(NamedTuple):
     """A stretch of entries in order: encodings joined, their lengths as native u32, number and bytes of files."""
 
     blob: bytes
@@ -40,40 +39,32 @@ class Encoded:
     bytes: int
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Work:
     """Files for the threads: groups of names, a shared place in them, and where the results go."""
 
-    groups: list[tuple[int, list[bytes]]]
-    files: int
-    stats: bytearray = field(default_factory=bytearray)
-    digests: bytearray = field(default_factory=bytearray)
-    cursor: bytearray = field(default_factory=lambda: bytearray(fallback.CURSOR.size))
-    tasks: list[Task[int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.stats = bytearray(self.files * _STAT)
-        self.digests = bytearray(self.files * HASH_BYTES)
+    def __init__(self, groups: list[tuple[int, list[bytes]]], files: int) -> None:
+        self.groups = groups
+        self.files = files
+        self.stats = bytearray(files * _STAT)
+        self.digests = bytearray(files * HASH_BYTES)
+        self.cursor = bytearray(fallback.CURSOR.size)
+        self.tasks: list[Task[int]] = []
 
     def run(self, limit: int, mode: int) -> int:
         """Work until all files are taken; several threads may call it."""
         return native.hash_files(self.groups, self.cursor, self.stats, self.digests, limit, mode)
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Batch:
     """Neighbouring entries whose files are hashed together."""
 
-    items: list[Run | Entry] = field(default_factory=list)
-    files: int = 0
-    directories: int = 0
-    room: int = 0
-    all: Work = field(default_factory=lambda: Work([], 0))
-    """Every file of the batch."""
-    work: Work = field(default_factory=lambda: Work([], 0))
-    """Those that are hashed: the same, or only some where the digests of others are known."""
-    places: list[int] | None = None
-    """Where the files of `work` stand among all; None where they are all."""
+    def __init__(self) -> None:
+        self.items: list[Run | Entry] = []
+        self.files = self.directories = self.room = 0
+        self.all = self.work = Work([], 0)
+        """Every file of the batch, and those that are hashed: all, or only some where digests of others are known."""
+        self.places: list[int] | None = None
+        """Where the files of `work` stand among all; None where they are all."""
 
     def add(self, item: Run | Entry) -> None:
         """Append an entry or a run of files."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lineward import native
 from lineward.adapters.files_engine import Engine, Progress
@@ -43,8 +43,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A folder against a root. `files` and `bytes` are what was hashed, `seconds` how long it took.
 
     `observed` is None where the folder has no root (see `reason`). `changes` are the first differing entries and
@@ -59,7 +58,7 @@ class Comparison:
     bytes: int
     seconds: float
     changes: tuple[Change, ...] = ()
-    counts: Mapping[ChangeKind, int] = field(default_factory=dict)
+    counts: Mapping[ChangeKind, int] = MappingProxyType({})
     note: str = ""
     assurance: Assurance = Assurance.FULL
     sampling: Sampling | None = None
@@ -206,12 +205,12 @@ def _draw(manifest: BinaryIO | None, digest: Digest | None, root: Digest, direct
 
 def _qualified(found: Comparison, drawn: Sample | None, *, cached: bool) -> Comparison:
     if not drawn:
-        return replace(found, assurance=Assurance.CACHED) if cached else found
-    found = replace(found, assurance=Assurance.SAMPLED, sampling=drawn.sampling)
+        return found._replace(assurance=Assurance.CACHED) if cached else found
+    found = found._replace(assurance=Assurance.SAMPLED, sampling=drawn.sampling)
     if found.outcome is not Outcome.EQUAL:
         return found
     message = f"{drawn.sampling.read} of {drawn.sampling.files} files were read and have their signed content"
-    return replace(found, outcome=Outcome.UNKNOWN, reason=Reason.SAMPLED, message=message)
+    return found._replace(outcome=Outcome.UNKNOWN, reason=Reason.SAMPLED, message=message)
 
 
 class _Observation:

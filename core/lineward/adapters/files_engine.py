@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lineward import native
 from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
@@ -41,8 +40,7 @@ _CLAIM = 16
 """Files that a thread takes at a time; a batch of fewer needs no second thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a run has come. `total_bytes` and `total_files` are 0 while they are not known; `seconds` since start."""
 
     files: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,19 +27,20 @@ STREAM = 4
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class _Large:
     """A file while it is being hashed: memory does not grow with its chunks."""
 
-    index: int
-    fd: int
-    path: bytes
-    size: int
-    checked: int
-    """Number of the chunk that is hashed again; `digest` is what was found for it."""
-    digest: bytes = b""
-    tree: Frontier = field(default_factory=Frontier)
-    """Over the digests so far."""
+    def __init__(self, index: int, fd: int, path: bytes, size: int, checked: int) -> None:
+        """`index` is its place in the batch, `checked` the number of the chunk that is hashed again."""
+        self.index = index
+        self.fd = fd
+        self.path = path
+        self.size = size
+        self.checked = checked
+        self.digest = b""
+        """What was found for the chunk that is hashed again."""
+        self.tree = Frontier()
+        """Over the digests so far."""
 
     def add(self, digest: bytes) -> None:
         if self.tree.size == self.checked:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -206,11 +206,11 @@ def _own_of_run(run: Run, stats: bytearray, cut: _Cut, chunk: int, profile: Prof
             whole = []
             modes = profile is Profile.POSIX
             head, _ = native.encode_files(run.directory.prefix, [name], bytes(record), bytes(HASH_BYTES), modes)
-            yield _Part(replace(run, names=[name]), size, first, last, head)
+            yield _Part(run._replace(names=[name]), size, first, last, head)
     yield from _held(run, whole)
 
 
 def _held(run: Run, names: list[bytes]) -> Iterator[Run]:
     if names:
         run.directory.users += 1
-        yield replace(run, names=names)
+        yield run._replace(names=names)

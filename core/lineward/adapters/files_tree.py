@@ -2,8 +2,6 @@
 
 A path is looked up one name at a time from a directory that is held open, so a directory that somebody replaces by a
 link on the way leads nowhere else (compare CVE-2021-25741).
-
-Classes that nobody compares or prints say so, here and in the engine: each generated method delays the first byte.
 """
 
 from __future__ import annotations
@@ -13,8 +11,8 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from lineward.adapters.files_listing import Listing
 from lineward.adapters.files_lost import LOST_AND_FOUND, shows_nothing
@@ -49,17 +47,16 @@ class TreeError(LinewardError):
         super().__init__(reason, f"{printable(path)} {message}" if path else f"the folder {message}")
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Directory:
     """An open directory. It is closed, and checked for change, when its last user lets go of it."""
 
-    fd: int
-    prefix: bytes
-    """Path with a trailing slash, empty at the top."""
-    state: tuple[int, int, int] = (0, 0, 0)
-    users: int = 1
+    __slots__ = ("fd", "prefix", "state", "users")
 
-    def __post_init__(self) -> None:
+    def __init__(self, fd: int, prefix: bytes) -> None:
+        """`prefix` is its path with a trailing slash, empty at the top."""
+        self.fd = fd
+        self.prefix = prefix
+        self.users = 1
         self.state = self._state()
 
     def _state(self) -> tuple[int, int, int]:
@@ -83,38 +80,36 @@ class Directory:
             self.fd = -1
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Run:
+class Run(NamedTuple):
     """Regular files that are neighbours in one directory, in order. Its holder releases the directory."""
 
     directory: Directory
     names: list[bytes]
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class _Level:
+class _Level(NamedTuple):
     directory: Directory
     listing: Listing
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Tree:
     """A folder under a profile. `walk` may be called again for another pass."""
 
-    path: Path
-    profile: Profile
-    prefix: bytes = b""
-    """Where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
-    remote: bool = False
-    """Whether the file system fetches over a network by FUSE; known once walking has begun."""
-    seen: bytes = b""
-    """Stands for paths and times of the directories of this pass so far. Renaming one touches no file below it.
+    def __init__(self, path: Path, profile: Profile, prefix: bytes = b"") -> None:
+        """`prefix`: where the folder lies in the whole set, with a slash at its end; empty for the set itself."""
+        self.path = path
+        self.profile = profile
+        self.prefix = prefix
+        self.remote = False
+        """Whether the file system fetches over a network by FUSE; known once walking has begun."""
+        self.seen = b""
+        """Stands for paths and times of the directories of this pass so far. Renaming one touches no file below it.
 
-    No inode numbers: FUSE and overlay mounts make them up for each mount.
-    """
-    _open: set[Directory] = field(default_factory=set)
-    _most: int = 0
-    """How many of `_open` before the closed ones are dropped: each has a path, which may be long."""
+        No inode numbers: FUSE and overlay mounts make them up for each mount.
+        """
+        self._open: set[Directory] = set()
+        self._most = 0
+        """How many of `_open` before the closed ones are dropped: each has a path, which may be long."""
 
     def walk(self) -> Iterator[Run | Entry]:
         """Yield runs of files, and entries for all that is not a file, in order.

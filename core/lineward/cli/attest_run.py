@@ -7,7 +7,7 @@ import base64
 import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -36,7 +36,7 @@ from lineward.domain.statement import Statement
 if TYPE_CHECKING:
     from lineward.adapters.kube import Cluster
 
-_LARGEST = replace(draft.UNHASHED, manifest_bytes=MAX_WHOLE, files=MAX_WHOLE, bytes=MAX_WHOLE)
+_LARGEST = draft.UNHASHED._replace(manifest_bytes=MAX_WHOLE, files=MAX_WHOLE, bytes=MAX_WHOLE)
 """A statement that fits with these numbers fits with any."""
 
 

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -135,7 +134,7 @@ def _assumed(found: Comparison, arguments: argparse.Namespace) -> Comparison:
     refused = not arguments.profile and found.reason in {Reason.SPECIAL_FILE, Reason.EMPTY_DIRECTORY}
     note = f"{found.note}; " * bool(found.note)
     note += f"{' and '.join(assumed)} assumed: give what was signed, or the signed --manifest"
-    return replace(found, outcome=Outcome.UNKNOWN if refused else found.outcome, note=note)
+    return found._replace(outcome=Outcome.UNKNOWN if refused else found.outcome, note=note)
 
 
 def summary_value(summary: Summary) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from lineward.domain.entry import Entry, decode_all, order, printable
 from lineward.domain.manifest import Page
@@ -22,8 +22,7 @@ class ChangeKind(StrEnum):
     """Another kind of entry under the same path, such as a file that became executable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One differing path; `before` and `after` are None where there is no entry."""
 
     kind: ChangeKind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from lineward.domain.manifest import MAX_BYTES, Profile, invalid
 
@@ -46,8 +46,7 @@ _WORDS = {
 PORTABLE_KINDS = frozenset({Kind.FILE})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A path with what stands there.
 
     `path` is relative, its components joined by "/"; any bytes but NUL. `size` is the file's in bytes, the length of

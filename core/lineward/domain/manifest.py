@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any, NamedTuple, Self
 
 from lineward.domain.digest import Digest
 from lineward.domain.errors import InvalidInputError
@@ -47,21 +48,29 @@ class Profile(StrEnum):
 _PROFILE_CODES = {Profile.PORTABLE: 1, Profile.POSIX: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class _Parameters(NamedTuple):
+    profile: Profile
+    chunk_bytes: int
+
+
+class Parameters(_Parameters):
     """All that changes a root beside the data; part of the tree as its first leaf.
 
     `chunk_bytes` is a power of two from 4 KiB to 1 GiB: a file above it is hashed in chunks of that size.
     Raises InvalidInputError(ManifestInvalid) for any other.
     """
 
-    profile: Profile = Profile.PORTABLE
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        size = self.chunk_bytes
-        if not MIN_CHUNK_BYTES <= size <= MAX_CHUNK_BYTES or size & (size - 1):
+    def __new__(cls, profile: Profile = Profile.PORTABLE, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Self:
+        if not MIN_CHUNK_BYTES <= chunk_bytes <= MAX_CHUNK_BYTES or chunk_bytes & (chunk_bytes - 1):
             raise invalid("the chunk size must be a power of two from 4 KiB to 1 GiB")
+        return super().__new__(cls, profile, chunk_bytes)
+
+    @classmethod  # mypy makes up a signature that nobody can repeat
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]
+        """What `_replace` calls: it is to check as well."""
+        return cls(*iterable)
 
     def encode(self) -> bytes:
         """The 16 bytes that open a manifest, and the first leaf of its tree."""
@@ -83,8 +92,7 @@ class Parameters:
         raise invalid(f"profile {profile} is not known")
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """What a whole set amounts to; the last leaf of its tree. `size` sums the sizes of files."""
 
     entries: int
@@ -106,8 +114,7 @@ class Totals:
         return cls(entries, files, size)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """A finished manifest in one line. `root` is over the tree, `manifest` over the manifest file's bytes."""
 
     root: Digest
@@ -118,8 +125,7 @@ class Summary:
     parameters: Parameters
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Entries that are neighbours, still encoded, and their leaf hashes, joined. Equal bodies hold equal entries."""
 
     body: bytes
