@@ -2,6 +2,8 @@
 
 A path is looked up one name at a time from a directory that is held open, so a directory that somebody replaces by a
 link on the way leads nowhere else (compare CVE-2021-25741).
+
+No data classes, here and in all that a first byte waits for: docs/adr/0016.
 """
 
 from __future__ import annotations
