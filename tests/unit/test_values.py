@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 
@@ -22,12 +23,12 @@ def test_a_digest_has_32_bytes(raw: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, -4096, 2048, 4097, 12288, 1 << 31])
 def test_chunks_have_a_power_of_two(size: int) -> None:
-    made = (
+    ways: list[Callable[[int], Parameters]] = [
         lambda size: Parameters(Profile.POSIX, size),
         lambda size: Parameters._make([Profile.POSIX, size]),
         lambda size: Parameters()._replace(chunk_bytes=size),
-    )
-    for make in made:
+    ]
+    for make in ways:
         with pytest.raises(InvalidInputError, match="power of two"):
             make(size)
 
