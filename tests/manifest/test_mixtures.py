@@ -240,8 +240,43 @@ def test_verify_is_never_equal_to_what_was_not_there(held: Held, folder: Path) -
         outcomes.append(found.outcome)
         assert found.outcome is not Outcome.UNKNOWN or found.reason is Reason.CHANGED_WHILE_READ
         assert (found.outcome is Outcome.EQUAL) == (found.observed == before)
+        assert found.observed is None or found.observed in held.states
     assert outcomes[0] is not Outcome.EQUAL  # changed before anything was read
     assert outcomes[-1] is Outcome.EQUAL  # never held
+
+
+def test_verify_is_not_equal_to_a_mixture(folder: Path, engine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both files that change have what was signed when they are read, but never at the same time."""
+    monkeypatch.setattr(files_batch, "BATCH_DIRECTORIES", 1)
+    changes = write(folder)
+    for _ in range(4):
+        next(changes)
+    (folder / "6/027").write_bytes(b"3")
+    mixture = create_manifest(folder, SMALL).root
+    (folder / "6/027").write_bytes(b"2")
+    held = Held(folder, changes, engine, monkeypatch)
+    held.at((FILE, 20))
+    found = verify_tree(folder, mixture, SMALL, workers=1)
+    assert mixture not in held.states
+    assert len(held.states) == 3
+    assert (found.outcome, found.reason) == (Outcome.UNKNOWN, Reason.CHANGED_WHILE_READ)
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_verify_looks_again_only_where_something_changed_of_late(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    root, now, listings = create_manifest(folder, SMALL).root, time.time_ns() + hours * 3600 * 10**9, []
+    listed = native.list_directory
+
+    def counted(fd: int, after: bytes, room: int) -> tuple[bytes, bytes, bool]:
+        listings.append(fd)
+        return listed(fd, after, room)
+
+    monkeypatch.setattr(native, LISTING, counted)
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    assert verify_tree(folder, root, SMALL).outcome is Outcome.EQUAL
+    assert len(listings) == (10 if hours else 20)
 
 
 def test_a_journal_holds_no_mixture(held: Held, folder: Path, tmp_path: Path) -> None:

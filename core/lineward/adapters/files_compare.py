@@ -103,16 +103,16 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
         assurance = Assurance.SAMPLED if sample else Assurance.FULL
         return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0, assurance=assurance)
     prefix = directory + b"/" if directory else b""
-    observation = _Observation(
-        parameters, Tree(Path(path), parameters.profile, prefix), check, paged=manifest is not None
-    )
+    tree = Tree(Path(path), parameters.profile, prefix)
+    observation = _Observation(parameters, tree, check, paged=manifest is not None)
     naming = _naming(manifest, root, manifest_digest, directory, max_names) if manifest else None
-    with Engine(parameters, workers, progress, drawn or recall) as engine:
+    with Engine(parameters, workers, progress, drawn or recall, settles=True) as engine:
         engine.expected = expected
         try:
             if naming:
                 naming.run(observation.pages(engine), parameters)
             observation.drain(engine)
+            engine.settle(tree, always=False)
         except LinewardError as error:
             return _qualified(_not_hashed(error, observation, engine.seconds), drawn, cached=recall is not None)
         found = _result(root, observation, naming, engine.seconds)

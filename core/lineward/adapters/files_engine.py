@@ -36,6 +36,8 @@ _WAITS_ONE_IN = 16
 _PIECE = 64 * 1024
 """What the compiled engine reads of a large file at a time."""
 _STOP = (1 << 63) - 1
+_CLOCKS_APART = 60 * 10**9
+"""Nanoseconds that the clock of a file server may be behind ours; coarse times are within it too."""
 _CLAIM = 16
 """Files that a thread takes at a time; a batch of fewer needs no second thread."""
 
@@ -93,6 +95,7 @@ class Engine:
         self._large = LargeHasher(parameters.chunk_bytes, stream=False, recall=recall, tick=self._tick)
         self._pending: deque[Batch] = deque()
         self._started = time.monotonic()
+        self._long_ago = time.time_ns() - _CLOCKS_APART
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._total: Total | None = None
@@ -145,12 +148,15 @@ class Engine:
             yield from self._finish(batch)
         self._tick(final=True)
 
-    def settle(self, tree: Tree) -> None:
+    def settle(self, tree: Tree, *, always: bool = True) -> None:
         """Look at everything again after `hash`, without reading it: what was hashed must be one state of the folder.
 
         A file that changed after its turn, while others had still to come, would give a root that no state ever had.
-        Raises TreeError(ChangedWhileRead).
+        Unless `always`, not where the times of all that was hashed say that nothing had changed for a minute when the
+        run began: that is the state then. Raises TreeError(ChangedWhileRead).
         """
+        if not always and max(self._state.newest[0], tree.newest) < self._long_ago:
+            return
         now = State()
         try:
             for batch in self._ahead(tree.walk(), _STAT_ONLY):

@@ -109,6 +109,8 @@ class Tree:
 
         No inode numbers: FUSE and overlay mounts make them up for each mount.
         """
+        self.newest = 0
+        """When the directory changed that changed last, in nanoseconds since the epoch."""
         self._open: set[Directory] = set()
         self._most = 0
         """How many of `_open` before the closed ones are dropped: each has a path, which may be long."""
@@ -171,6 +173,7 @@ class Tree:
         directory = Directory(fd, prefix)
         seen = b"%b%d %b %d %d" % (self.seen, len(prefix), prefix, *directory.state[1:])
         self.seen = hashlib.sha256(seen).digest()
+        self.newest = max(self.newest, directory.state[2])
         if len(self._open) >= self._most:
             self._open = {other for other in self._open if other.fd >= 0}
             self._most = max(_OPEN_LEAST, 2 * len(self._open))
