@@ -40,15 +40,16 @@ test: $(STAMP) ## unit and shell tests, under 3 minutes (the first time also bui
 	$(BIN)/python -m e2e.tools build helm
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
-test-native: $(STAMP) ## the C code under sanitizers, valgrind, and as Armv8 under qemu
+test-native: $(STAMP) ## the C code under sanitizers, valgrind, as Armv8 under qemu; pymerkle; FUSE
 	$(BIN)/python tests/native/check_native.py
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements/oracle.txt
-	LINEWARD_TOOLS=require $(BIN)/python -m pytest tests/manifest/test_oracle.py
+	LINEWARD_TOOLS=require $(BIN)/python -m pytest tests/manifest/test_oracle.py tests/manifest/test_file_systems.py
 
 RUNS ?= 1000000
 fuzz: $(STAMP) ## fuzz the manifest and proof readers (RUNS=1000000)
 	mkdir -p out/fuzz && rm -rf out/fuzz/vectors && cp -r tests/format_goldens/manifest-v1 out/fuzz/vectors && find out/fuzz -size +20k -delete
-	cd out && LINEWARD_ENGINE=python ../$(BIN)/python ../tests/fuzz/fuzzer.py ../tests/fuzz/fuzz_manifest.py -runs=$(RUNS) -max_len=4096 fuzz
+	set -e; cd out; for engine in python ""; do \
+		LINEWARD_ENGINE=$$engine ../$(BIN)/python ../tests/fuzz/fuzzer.py ../tests/fuzz/fuzz_manifest.py -runs=$(RUNS) -max_len=4096 fuzz; done
 
 bench: $(STAMP) ## speed, as ratios beside something bare
 	set -e; for script in bench/*.py; do $(BIN)/python $$script; done

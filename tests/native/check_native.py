@@ -27,8 +27,11 @@ TOOLS = {
     "valgrind": "valgrind",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     "qemu-aarch64": "qemu-user",
+    "bindfs": "bindfs",
+    "squashfuse": "squashfuse",
+    "mksquashfs": "squashfs-tools",
 }
-"""Commands and the Debian packages that have them."""
+"""Commands and the Debian packages that have them; the last three for `tests/manifest/test_file_systems.py`."""
 MODULE = sorted(NATIVE.glob("module*.c"))
 """What needs Python; the rest does not."""
 SOURCES = [str(path) for path in sorted(NATIVE.glob("*.c")) if path not in MODULE] + [str(HERE / "harness.c")]
