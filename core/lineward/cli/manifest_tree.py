@@ -249,9 +249,12 @@ def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[J
         return
     if Path(name).resolve().is_relative_to(Path(arguments.folder).resolve()):
         arguments.parser.error("the journal or cache cannot lie inside the folder")
+    taken = {Path(other).resolve() for option in ("manifest", "out") if (other := vars(arguments).get(option))}
+    if not taken.isdisjoint({Path(name).resolve(), Path(f"{name}.partial").resolve()}):
+        arguments.parser.error("the journal or cache, and FILE.partial beside it, cannot be the manifest")
     from lineward.adapters.files_recall import Journal  # noqa: PLC0415 - start-up is not to pay for it
 
-    with Journal(Path(name), Path(arguments.folder), parameters) as journal:
+    with Journal(Path(name), Path(arguments.folder), parameters, keeps=bool(arguments.journal)) as journal:
         yield journal
 
 
