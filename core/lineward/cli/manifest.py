@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from lineward.cli.terminal import (
     number_argument,
 )
 from lineward.domain.digest import Digest
+from lineward.domain.entry import check_path, printable
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
@@ -103,7 +105,11 @@ def _verify(parser: Parser) -> None:
     )
     parser.add_argument("--manifest-digest", type=_digest, metavar="sha256:HEX", help="digest the manifest must have")
     parser.add_argument(
-        "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
+        "--directory",
+        type=_directory,
+        default=b"",
+        metavar="PATH",
+        help="DIR is only this folder of the set; needs the manifest",
     )
     _recall_arguments(parser).add_argument(
         "--sample", type=_POSITIVE, metavar="N", help="read only N random files: a quick look, never a verdict"
@@ -157,7 +163,9 @@ def _diff(parser: Parser) -> None:
 
 def _prove(parser: Parser) -> None:
     parser.add_argument("manifest", type=file_argument, metavar="FILE", help="manifest file")
-    parser.add_argument("path", metavar="PATH", help="in the set: a file, or a folder with everything below it")
+    parser.add_argument(
+        "path", type=_path, metavar="PATH", help="in the set: a file, or a folder with everything below it"
+    )
     parser.add_argument(
         "--out", type=file_argument, metavar="FILE", help="where to write the proof, in JSON (default: standard output)"
     )
@@ -166,7 +174,9 @@ def _prove(parser: Parser) -> None:
 def _check(parser: Parser) -> None:
     parser.add_argument("proof", type=file_argument, metavar="PROOF", help="what prove wrote")
     parser.add_argument("--root", type=_digest, required=True, metavar="sha256:HEX", help="the signed root")
-    parser.add_argument("--path", required=True, metavar="PATH", help="what in the set the proof must be about")
+    parser.add_argument(
+        "--path", type=_path, required=True, metavar="PATH", help="what in the set the proof must be about"
+    )
     parser.add_argument(
         "--data",
         type=file_argument,
@@ -174,6 +184,19 @@ def _check(parser: Parser) -> None:
         help="where that file or folder is here; always given for a folder",
     )
     add_progress(parser)
+
+
+def _path(text: str) -> bytes:
+    path = os.fsencode(text.rstrip("/"))
+    try:
+        check_path(path)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(f"'{printable(path)[:40]}' is no path in a set, such as train/cats") from error
+    return path
+
+
+def _directory(text: str) -> bytes:
+    return _path(text.lstrip("/"))
 
 
 def _digest(text: str) -> Digest:

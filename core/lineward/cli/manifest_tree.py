@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -108,7 +107,7 @@ def verify(arguments: argparse.Namespace) -> int:
             parameters,
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
-            directory=os.fsencode(arguments.directory.strip("/")),
+            directory=arguments.directory,
             recall=recall,
             sample=arguments.sample or 0,
             expected=(trusted.files, trusted.bytes) if trusted and not arguments.directory else (0, 0),
