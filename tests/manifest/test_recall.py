@@ -83,8 +83,8 @@ def test_a_cached_verdict_says_so_and_never_lies_about_seen_changes(folder: Path
         assert verify_tree(folder, summary.root, SMALL, recall=cache).outcome is Outcome.DIFFERS
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other folder", "other parameters", "garbage"])
-def test_a_damaged_or_foreign_journal_is_not_used(folder: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other folder", "other parameters"])
+def test_a_damaged_or_foreign_cache_is_not_used(folder: Path, tmp_path: Path, damage: str) -> None:
     journal = tmp_path / "journal"
     good, _, _ = recalled(folder, journal)
     data = bytearray(journal.read_bytes())
@@ -93,8 +93,6 @@ def test_a_damaged_or_foreign_journal_is_not_used(folder: Path, tmp_path: Path, 
         del data[-1:]
     elif damage == "flipped":
         data[len(data) // 2] ^= 1
-    elif damage == "garbage":
-        data[:] = b"\xff" * 100
     elif damage == "other folder":
         folder = folder.rename(tmp_path / "elsewhere")
         (tmp_path / "copy").mkdir()

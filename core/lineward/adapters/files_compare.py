@@ -100,8 +100,9 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
         drawn = _draw(manifest, manifest_digest, root, directory, sample) if sample else None
     except (LinewardError, OSError) as error:
         reason = error.reason if isinstance(error, LinewardError) else Reason.MANIFEST_INVALID
+        message = error.message if isinstance(error, LinewardError) else str(error)
         assurance = Assurance.SAMPLED if sample else Assurance.FULL
-        return Comparison(Outcome.UNKNOWN, reason, str(error), None, 0, 0, 0.0, assurance=assurance)
+        return Comparison(Outcome.UNKNOWN, reason, message, None, 0, 0, 0.0, assurance=assurance)
     prefix = directory + b"/" if directory else b""
     tree = Tree(Path(path), parameters.profile, prefix)
     observation = _Observation(parameters, tree, check, paged=manifest is not None)

@@ -5,7 +5,8 @@ that used a single such digest on the way to a verdict is `cached`, never `full`
 is not noted by it: it could change again within the same tick of the clock, and nothing would show it.
 
 A journal is a header and frames in the tree's order. A frame that a kill cut short ends the journal: what comes before
-it is kept. It is read beside the walk, so memory does not grow with the set.
+it is kept. It is read beside the walk, so memory does not grow with the set. What is no journal is never written over:
+a name mistyped must not cost a file.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 _MAGIC = b"LWJ1"
+_HEADER = struct.Struct("4s11sc4s16s")
+_PARTS = ("magic", "format", "profile", "chunk size", "folder")
+"""What the header's fields say of the run; the middle three are `Parameters`."""
 _FRAME = struct.Struct("=cI8s")
 _FILES, _CHUNK = b"f", b"c"
 _STAT = fallback.STAT.size
@@ -66,9 +70,19 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, folder: Path, parameters: Parameters, clock: Callable[[], int] = time.time_ns
+        self,
+        path: Path,
+        folder: Path,
+        parameters: Parameters,
+        clock: Callable[[], int] = time.time_ns,
+        *,
+        keeps: bool = False,
     ) -> None:
-        """Raises LinewardError(Unreadable) where the journal cannot be written or believed, or another run has it."""
+        """With `keeps` what a run over another set wrote is refused, not begun anew: it is progress, not a cache.
+
+        Raises LinewardError(Unreadable) where the journal cannot be opened or believed, or another run has it, and
+        LinewardError(Unwritable), leaving all as it is, where something else stands in its place.
+        """
         self._settled = clock() - _TICK
         """No file is looked at earlier, so what changed before can only change to a later time from then on."""
         self._path = path
@@ -77,6 +91,8 @@ class Journal:
         """Whether a digest from the earlier run was given."""
         try:
             self._header = _MAGIC + parameters.encode() + _identity(folder)
+            for place in (path, self._partial):
+                _refuse_foreign(place, self._header, keeps=keeps)
             self._new = self._keep_the_longer()
             self._old = _Reader(open_private(path), self._header)
             self._new.truncate()
@@ -204,6 +220,20 @@ class _Reader:
         known, chunks = self._started.setdefault(path, (record, bytearray()))
         if known == record and len(chunks) == number * HASH_BYTES:
             chunks += data[-HASH_BYTES:]
+
+
+def _refuse_foreign(path: Path, header: bytes, *, keeps: bool) -> None:
+    """Pass what a kill left of a header, since nothing is lost with it."""
+    file = open_private(path)
+    with file or contextlib.nullcontext():
+        head = file.read(len(header) + 1) if file else b""
+    if not _MAGIC.startswith(head[: len(_MAGIC)]):
+        raise LinewardError(Reason.UNWRITABLE, f"{path} is neither a journal nor a cache, and is not written over")
+    if keeps and len(head) > len(header) and not head.startswith(header):
+        fields = zip(_PARTS, _HEADER.unpack_from(head), _HEADER.unpack(header), strict=True)
+        other = " and ".join(part for part, theirs, ours in fields if theirs != ours)
+        message = f"{path} is the journal of a run with another {other}: remove it if that run is not to go on"
+        raise LinewardError(Reason.UNWRITABLE, message)
 
 
 def _files(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

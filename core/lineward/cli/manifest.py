@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 from collections.abc import Callable, Sequence
 
-from lineward.cli.terminal import Parser, add_hashing, add_output, add_progress, chunk_argument, number_argument
+from lineward.cli.terminal import (
+    Parser,
+    add_hashing,
+    add_output,
+    add_progress,
+    chunk_argument,
+    file_argument,
+    number_argument,
+)
 from lineward.domain.digest import Digest
+from lineward.domain.entry import check_path, printable
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.manifest import DEFAULT_CHUNK_BYTES, Profile
 
@@ -68,7 +78,7 @@ def _commands() -> dict[str, tuple[str, str, Callable[[Parser], None]]]:
 
 
 def _tree_arguments(parser: Parser, default: str = "") -> None:
-    parser.add_argument("folder", metavar="DIR", help="the folder with the data")
+    parser.add_argument("folder", type=file_argument, metavar="DIR", help="the folder with the data")
     what = "what counts: portable takes files alone, posix also links, modes and empty folders"
     parser.add_argument("--profile", choices=[str(p) for p in Profile], help=f"{what} (default: {default}portable)")
     parts = "power of two; files above it are hashed in parts"
@@ -79,7 +89,9 @@ def _tree_arguments(parser: Parser, default: str = "") -> None:
 
 def _create(parser: Parser) -> None:
     _tree_arguments(parser)
-    parser.add_argument("--out", metavar="FILE", help=f"{_OUT}; - is standard output {_ONLY_SUMMARY}")
+    parser.add_argument(
+        "--out", type=file_argument, metavar="FILE", help=f"{_OUT}; - is standard output {_ONLY_SUMMARY}"
+    )
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only part I (from 0) of N; see merge")
     _recall_arguments(parser)
 
@@ -88,10 +100,16 @@ def _verify(parser: Parser) -> None:
     _tree_arguments(parser, "the manifest's, else ")
     root = "the root that the folder must have (default: the manifest's)"
     parser.add_argument("--root", type=_digest, metavar="sha256:HEX", help=root)
-    parser.add_argument("--manifest", metavar="FILE", help="names what differs; only believed if it fits the root")
+    parser.add_argument(
+        "--manifest", type=file_argument, metavar="FILE", help="names what differs; only believed if it fits the root"
+    )
     parser.add_argument("--manifest-digest", type=_digest, metavar="sha256:HEX", help="digest the manifest must have")
     parser.add_argument(
-        "--directory", default="", metavar="PATH", help="DIR is only this folder of the set; needs the manifest"
+        "--directory",
+        type=_directory,
+        default=b"",
+        metavar="PATH",
+        help="DIR is only this folder of the set; needs the manifest",
     )
     _recall_arguments(parser).add_argument(
         "--sample", type=_POSITIVE, metavar="N", help="read only N random files: a quick look, never a verdict"
@@ -106,14 +124,23 @@ def _max_names(parser: Parser, default: int) -> None:
 
 def _recall_arguments(parser: Parser) -> argparse._MutuallyExclusiveGroup:
     recall = parser.add_mutually_exclusive_group()
-    recall.add_argument("--journal", metavar="FILE", help="go on from FILE after a kill; removed when done")
-    recall.add_argument("--cache", metavar="FILE", help="do not read files whose size, inode and times are as before")
+    recall.add_argument(
+        "--journal", type=file_argument, metavar="FILE", help="go on from FILE after a kill; removed when done"
+    )
+    recall.add_argument(
+        "--cache",
+        type=file_argument,
+        metavar="FILE",
+        help="do not read files whose size, inode and times are as before",
+    )
     return recall
 
 
 def _merge(parser: Parser) -> None:
-    parser.add_argument("shards", metavar="SHARD", nargs="+", help="what create --shard wrote, all N of them")
-    parser.add_argument("--out", metavar="FILE", help=f"{_OUT} {_ONLY_SUMMARY}")
+    parser.add_argument(
+        "shards", type=file_argument, metavar="SHARD", nargs="+", help="what create --shard wrote, all N of them"
+    )
+    parser.add_argument("--out", type=file_argument, metavar="FILE", help=f"{_OUT} {_ONLY_SUMMARY}")
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -124,28 +151,52 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _show(parser: Parser) -> None:
-    parser.add_argument("manifest", metavar="FILE", help=_READ)
+    parser.add_argument("manifest", type=file_argument, metavar="FILE", help=_READ)
     parser.add_argument("--entries", action="store_true", help="list the entries; with -o json an array, one a line")
 
 
 def _diff(parser: Parser) -> None:
-    parser.add_argument("before", metavar="OLD", help=_READ)
-    parser.add_argument("after", metavar="NEW", help=_READ)
+    parser.add_argument("before", type=file_argument, metavar="OLD", help=_READ)
+    parser.add_argument("after", type=file_argument, metavar="NEW", help=_READ)
     _max_names(parser, 1000)
 
 
 def _prove(parser: Parser) -> None:
-    parser.add_argument("manifest", metavar="FILE", help="manifest file")
-    parser.add_argument("path", metavar="PATH", help="in the set: a file, or a folder with everything below it")
-    parser.add_argument("--out", metavar="FILE", help="where to write the proof, in JSON (default: standard output)")
+    parser.add_argument("manifest", type=file_argument, metavar="FILE", help="manifest file")
+    parser.add_argument(
+        "path", type=_path, metavar="PATH", help="in the set: a file, or a folder with everything below it"
+    )
+    parser.add_argument(
+        "--out", type=file_argument, metavar="FILE", help="where to write the proof, in JSON (default: standard output)"
+    )
 
 
 def _check(parser: Parser) -> None:
-    parser.add_argument("proof", metavar="PROOF", help="what prove wrote")
+    parser.add_argument("proof", type=file_argument, metavar="PROOF", help="what prove wrote")
     parser.add_argument("--root", type=_digest, required=True, metavar="sha256:HEX", help="the signed root")
-    parser.add_argument("--path", required=True, metavar="PATH", help="what in the set the proof must be about")
-    parser.add_argument("--data", metavar="PATH", help="where that file or folder is here; always given for a folder")
+    parser.add_argument(
+        "--path", type=_path, required=True, metavar="PATH", help="what in the set the proof must be about"
+    )
+    parser.add_argument(
+        "--data",
+        type=file_argument,
+        metavar="PATH",
+        help="where that file or folder is here; always given for a folder",
+    )
     add_progress(parser)
+
+
+def _path(text: str) -> bytes:
+    path = os.fsencode(text.rstrip("/"))
+    try:
+        check_path(path)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(f"'{printable(path)[:40]}' is no path in a set, such as train/cats") from error
+    return path
+
+
+def _directory(text: str) -> bytes:
+    return _path(text.lstrip("/"))
 
 
 def _digest(text: str) -> Digest:

@@ -82,6 +82,8 @@ def diff(arguments: argparse.Namespace) -> int:
 def opened(path: str) -> Iterator[ManifestReader]:
     """A manifest being read; - is standard input. Raises InvalidInputError(ManifestInvalid), also if unreadable."""
     if path == "-":
+        if sys.stdin is None:
+            raise InvalidInputError(Reason.MANIFEST_INVALID, "standard input is closed")
         yield ManifestReader(sys.stdin.buffer)
         return
     try:

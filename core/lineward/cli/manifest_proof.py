@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,9 +27,11 @@ def prove(arguments: argparse.Namespace) -> int:
     """Write a proof; 2 where the manifest is invalid or has no such path."""
     try:
         with Path(arguments.manifest).open("rb") as manifest:
-            path = os.fsencode(arguments.path.rstrip("/"))
-            proof = prove_path(manifest, path)
-            files, size = _sums(manifest, path) if arguments.out else (0, 0)
+            if not manifest.seekable():
+                message = f"{arguments.manifest} must be a file: it is read more than once"
+                raise InvalidInputError(Reason.MANIFEST_INVALID, message)
+            proof = prove_path(manifest, arguments.path)
+            files, size = _sums(manifest, arguments.path) if arguments.out else (0, 0)
     except OSError as error:
         raise InvalidInputError(Reason.MANIFEST_INVALID, f"{arguments.manifest}: {error.strerror}") from error
     text = proof.encode()
@@ -41,10 +42,10 @@ def prove(arguments: argparse.Namespace) -> int:
         file.write(text.encode())
     length = len(text.encode())
     value = {"root": str(proof.root), "files": files, "bytes": size}
-    value |= {"path": arguments.path, "proof": arguments.out, "proofBytes": length}
+    value |= {"path": printable(arguments.path), "proof": arguments.out, "proofBytes": length}
     rows = [
         ("root", str(proof.root)),
-        ("path", arguments.path),
+        ("path", printable(arguments.path)),
         ("files", str(files)),
         ("bytes", f"{size} ({terminal.size_text(size)})"),
         ("proof", f"{arguments.out} ({terminal.size_text(length)})"),
@@ -73,8 +74,8 @@ def check_proof(arguments: argparse.Namespace) -> int:
     except InvalidInputError as error:
         return _differs(arguments, error.message)
     about = proof.directory if isinstance(proof, RangeProof) else proof.entry.path
-    if about != os.fsencode(arguments.path.rstrip("/")):
-        return _differs(arguments, f"the proof is about {printable(about)}, not {arguments.path}")
+    if about != arguments.path:
+        return _differs(arguments, f"the proof is about {printable(about)}, not {printable(arguments.path)}")
     if isinstance(proof, RangeProof):
         return _check_range(proof, arguments)
     return _check_entry(proof.entry, proof.parameters.leaf, arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -108,7 +107,7 @@ def verify(arguments: argparse.Namespace) -> int:
             parameters,
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
-            directory=os.fsencode(arguments.directory.strip("/")),
+            directory=arguments.directory,
             recall=recall,
             sample=arguments.sample or 0,
             expected=(trusted.files, trusted.bytes) if trusted and not arguments.directory else (0, 0),
@@ -249,9 +248,12 @@ def _recall(arguments: argparse.Namespace, parameters: Parameters) -> Iterator[J
         return
     if Path(name).resolve().is_relative_to(Path(arguments.folder).resolve()):
         arguments.parser.error("the journal or cache cannot lie inside the folder")
+    taken = {Path(other).resolve() for option in ("manifest", "out") if (other := vars(arguments).get(option))}
+    if not taken.isdisjoint({Path(name).resolve(), Path(f"{name}.partial").resolve()}):
+        arguments.parser.error("the journal or cache, and FILE.partial beside it, cannot be the manifest")
     from lineward.adapters.files_recall import Journal  # noqa: PLC0415 - start-up is not to pay for it
 
-    with Journal(Path(name), Path(arguments.folder), parameters) as journal:
+    with Journal(Path(name), Path(arguments.folder), parameters, keeps=bool(arguments.journal)) as journal:
         yield journal
 
 

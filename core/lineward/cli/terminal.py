@@ -97,6 +97,16 @@ def number_argument(low: int, high: int) -> Callable[[str], int]:
     return number
 
 
+def file_argument(text: str) -> str:
+    """A reader for files and folders: empty text is a variable without a value, not the current folder or no option.
+
+    Raises argparse.ArgumentTypeError.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("an empty text names no file")
+    return text
+
+
 workers_argument = number_argument(1, MAX_WORKERS)
 
 
