@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineward.adapters import files_shard, files_span
+from lineward import native
+from lineward.adapters import files_engine, files_shard, files_span
 from lineward.adapters.files import create_manifest
-from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_engine import Engine, Progress
 from lineward.adapters.files_merge import merge_shards
 from lineward.adapters.files_shard import Shard, create_shard
 from lineward.adapters.files_tree import Run, Tree, TreeError
@@ -178,10 +179,41 @@ def test_chunks_of_a_shared_file_are_confirmed_by_hashlib(folder: Path, monkeypa
     tree = Tree(folder, Profile.POSIX)
     run = next(tree.walk())
     assert isinstance(run, Run)
-    with pytest.raises(TreeError) as error:
-        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), 4096, stream=False)
+    with Engine(SMALL, 1) as engine, pytest.raises(TreeError) as error:
+        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), engine, stream=False)
     tree.close()
     assert error.value.reason is Reason.ENGINE_FAULT
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_progress_of_a_shard_counts_its_parts_of_large_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(os.urandom(500_000))
+    for small in range(5):
+        (tmp_path / f"b{small}").write_bytes(b"small")
+    real, seen = native.hash_spans, list[Progress]()
+
+    def slow(spans: list[tuple[int, int, int]], cursor: bytearray, mode: int) -> bytes:
+        assert engine._total
+        engine._total._thread.join()
+        time.sleep(0.002)
+        return real(spans, cursor, mode)
+
+    monkeypatch.setattr(native, "hash_spans", slow)
+    monkeypatch.setattr(files_engine, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(files_span, "_TASK_CHUNKS", 4)
+    with Engine(SMALL, 1, seen.append) as engine:
+        create_shard(tmp_path, Shard(number, 3), io.BytesIO(), engine)
+    last = seen[-1]
+    assert last.files == last.total_files
+    assert last.bytes == last.total_bytes > 300_000
+    assert last.seconds_left == 0
+    assert len({progress.bytes for progress in seen}) > 5
+    times = [progress.seconds for progress in seen]
+    assert times == sorted(times)
+    assert times[-1] > 0.04
 
 
 def test_every_chunk_goes_to_exactly_one_shard() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,6 +78,7 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
     whole = Whole(parameters, shard.count, survey.fingerprint(), survey.totals)
     writer = ShardWriter(out, whole, shard.number)
     tree = Tree(path, parameters.profile)
+    engine.start(tree, partial(_share, cut=_Cut(low, high, parameters.chunk_bytes)))
     files = size = 0
     try:
         own = _own(tree, _Cut(low, high, parameters.chunk_bytes), parameters.chunk_bytes)
@@ -87,7 +89,7 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
                 files, size = files + done.files, size + done.bytes
             if not parts:
                 break
-            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes, stream=tree.remote))
+            writer.frame(PART, _hash_part(parts.pop(), engine, stream=tree.remote))
     finally:
         tree.close()
     if _survey(Tree(path, parameters.profile), parameters.chunk_bytes).fingerprint() != survey.fingerprint():
@@ -104,8 +106,8 @@ def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Itera
         yield item
 
 
-def _hash_part(part: _Part, chunk: int, *, stream: bool) -> bytes:
-    digests = hash_chunks(part.run, part.size, range(part.first, part.last), chunk, stream=stream)
+def _hash_part(part: _Part, engine: Engine, *, stream: bool) -> bytes:
+    digests = hash_chunks(part.run, part.size, range(part.first, part.last), engine, stream=stream)
     return PART_HEAD.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
 
 
@@ -179,6 +181,22 @@ def _survey(tree: Tree, chunk: int) -> _Survey:
     if not survey.weight:
         raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
     return survey
+
+
+def _share(tree: Tree, cut: _Cut) -> Iterator[tuple[int, int]]:
+    """Files and bytes that belong to the shard; a file that is shared counts where its first chunk is."""
+    for item in tree.walk():
+        if cut.at >= cut.high:
+            return
+        if isinstance(item, Entry):
+            cut.take(0)
+            continue
+        stats = _stats(item, cut.chunk)
+        item.directory.release()
+        for record in fallback.STAT.iter_unpack(stats):
+            first, last = cut.take(record[4])
+            if first < last:
+                yield int(first == 0), min(last * cut.chunk, record[4]) - first * cut.chunk
 
 
 def _own(tree: Tree, cut: _Cut, chunk: int) -> Iterator[Run | Entry | _Part]:
