@@ -30,14 +30,20 @@ def merged(parts: list[io.BytesIO], out: BinaryIO | None) -> Summary:
     return merge_shards([partial(io.BytesIO, part.getvalue()) for part in parts], out)
 
 
-def shards(folder: Path, count: int) -> list[io.BytesIO]:
-    outs = []
+def counted(folder: Path, count: int) -> tuple[list[io.BytesIO], int, int]:
+    """All shards of a folder, and the files and bytes that they say they have."""
+    outs, totals = [], (0, 0)
     for number in range(count):
         outs.append(io.BytesIO())
         with Engine(SMALL, 1) as engine:
-            create_shard(folder, Shard(number, count), outs[-1], engine)
+            files, size = create_shard(folder, Shard(number, count), outs[-1], engine)
+        totals = (totals[0] + files, totals[1] + size)
         outs[-1].seek(0)
-    return outs
+    return outs, *totals
+
+
+def shards(folder: Path, count: int) -> list[io.BytesIO]:
+    return counted(folder, count)[0]
 
 
 sizes = st.one_of(st.integers(0, 3), st.integers(4094, 4098), st.integers(0, 60_000))
@@ -63,7 +69,8 @@ def test_merged_shards_equal_one_run(
     (folder / "link").symlink_to("a")
     whole, written = io.BytesIO(), io.BytesIO()
     summary = create_manifest(folder, SMALL, out=whole)
-    parts = shards(folder, count)
+    parts, total_files, total_bytes = counted(folder, count)
+    assert (total_files, total_bytes) == (summary.files, summary.bytes)
     random.shuffle(parts)  # type: ignore[attr-defined]
     assert merged(parts, written) == summary
     assert written.getvalue() == whole.getvalue()
@@ -205,10 +212,10 @@ def test_progress_of_a_shard_counts_its_parts_of_large_files(
     monkeypatch.setattr(files_engine, "TICK_SECONDS", 0.001)
     monkeypatch.setattr(files_span, "_TASK_CHUNKS", 4)
     with Engine(SMALL, 1, seen.append) as engine:
-        create_shard(tmp_path, Shard(number, 3), io.BytesIO(), engine)
+        found = create_shard(tmp_path, Shard(number, 3), io.BytesIO(), engine)
     last = seen[-1]
-    assert last.files == last.total_files
-    assert last.bytes == last.total_bytes > 300_000
+    assert (last.files, last.bytes) == (last.total_files, last.total_bytes) == found
+    assert last.bytes > 300_000
     assert last.seconds_left == 0
     assert len({progress.bytes for progress in seen}) > 5
     times = [progress.seconds for progress in seen]
