@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 
 from lineward.adapters.files import Comparison, Outcome, verify_tree
-from lineward.adapters.files_engine import Progress
 from lineward.adapters.files_lost import LOST_AND_FOUND, shows_nothing
+from lineward.adapters.files_progress import Progress
 from lineward.domain.changes import ChangeKind
 from lineward.domain.digest import Digest
 from lineward.domain.entry import printable

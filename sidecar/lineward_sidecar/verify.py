@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import NoReturn
 
 from lineward.adapters import logs
-from lineward.adapters.files_engine import Progress
+from lineward.adapters.files_progress import Progress
 from lineward.domain import plan as plans
 from lineward.domain.errors import InvalidInputError
 from lineward.domain.plan import Plan

@@ -39,6 +39,14 @@ def test_large_files_have_the_faster_of_two(monkeypatch: pytest.MonkeyPatch, nam
     assert native._spans(chosen) is (len if own else fallback.hash_spans)
 
 
+def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINEWARD_ENGINE", "bogus")
+    with pytest.raises(InvalidInputError, match="'bogus'; it may be python or scalar"):
+        native._choose()
+    monkeypatch.setenv("LINEWARD_ENGINE", "python")
+    assert native._choose() is fallback
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for size in SIZES:

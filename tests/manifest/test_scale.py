@@ -10,8 +10,9 @@ import pytest
 
 from lineward.adapters import files_tree
 from lineward.adapters.files import create_manifest, verify_tree
-from lineward.adapters.files_engine import Engine, Progress
+from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_listing import Listing
+from lineward.adapters.files_progress import Progress
 from lineward.adapters.files_total import Total
 from lineward.adapters.files_tree import Run, Tree
 from lineward.domain.digest import Digest

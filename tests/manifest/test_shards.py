@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineward.adapters import files_shard, files_span
+from lineward import native
+from lineward.adapters import files_engine, files_shard, files_span
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_merge import merge_shards
+from lineward.adapters.files_progress import Progress
 from lineward.adapters.files_shard import Shard, create_shard
 from lineward.adapters.files_tree import Run, Tree, TreeError
 from lineward.domain.errors import InvalidInputError
@@ -29,14 +31,20 @@ def merged(parts: list[io.BytesIO], out: BinaryIO | None) -> Summary:
     return merge_shards([partial(io.BytesIO, part.getvalue()) for part in parts], out)
 
 
-def shards(folder: Path, count: int) -> list[io.BytesIO]:
-    outs = []
+def counted(folder: Path, count: int) -> tuple[list[io.BytesIO], int, int]:
+    """All shards of a folder, and the files and bytes that they say they have."""
+    outs, totals = [], (0, 0)
     for number in range(count):
         outs.append(io.BytesIO())
         with Engine(SMALL, 1) as engine:
-            create_shard(folder, Shard(number, count), outs[-1], engine)
+            files, size = create_shard(folder, Shard(number, count), outs[-1], engine)
+        totals = (totals[0] + files, totals[1] + size)
         outs[-1].seek(0)
-    return outs
+    return outs, *totals
+
+
+def shards(folder: Path, count: int) -> list[io.BytesIO]:
+    return counted(folder, count)[0]
 
 
 sizes = st.one_of(st.integers(0, 3), st.integers(4094, 4098), st.integers(0, 60_000))
@@ -62,7 +70,8 @@ def test_merged_shards_equal_one_run(
     (folder / "link").symlink_to("a")
     whole, written = io.BytesIO(), io.BytesIO()
     summary = create_manifest(folder, SMALL, out=whole)
-    parts = shards(folder, count)
+    parts, total_files, total_bytes = counted(folder, count)
+    assert (total_files, total_bytes) == (summary.files, summary.bytes)
     random.shuffle(parts)  # type: ignore[attr-defined]
     assert merged(parts, written) == summary
     assert written.getvalue() == whole.getvalue()
@@ -178,10 +187,41 @@ def test_chunks_of_a_shared_file_are_confirmed_by_hashlib(folder: Path, monkeypa
     tree = Tree(folder, Profile.POSIX)
     run = next(tree.walk())
     assert isinstance(run, Run)
-    with pytest.raises(TreeError) as error:
-        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), 4096, stream=False)
+    with Engine(SMALL, 1) as engine, pytest.raises(TreeError) as error:
+        files_span.hash_chunks(Run(run.directory, [b"9"]), 63_000, range(2, 9), engine, stream=False)
     tree.close()
     assert error.value.reason is Reason.ENGINE_FAULT
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_progress_of_a_shard_counts_its_parts_of_large_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(os.urandom(500_000))
+    for small in range(5):
+        (tmp_path / f"b{small}").write_bytes(b"small")
+    real, seen = native.hash_spans, list[Progress]()
+
+    def slow(spans: list[tuple[int, int, int]], cursor: bytearray, mode: int) -> bytes:
+        assert engine._total
+        engine._total._thread.join()
+        time.sleep(0.002)
+        return real(spans, cursor, mode)
+
+    monkeypatch.setattr(native, "hash_spans", slow)
+    monkeypatch.setattr(files_engine, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(files_span, "_TASK_CHUNKS", 4)
+    with Engine(SMALL, 1, seen.append) as engine:
+        found = create_shard(tmp_path, Shard(number, 3), io.BytesIO(), engine)
+    last = seen[-1]
+    assert (last.files, last.bytes) == (last.total_files, last.total_bytes) == found
+    assert last.bytes > 300_000
+    assert last.seconds_left == 0
+    assert len({progress.bytes for progress in seen}) > 5
+    times = [progress.seconds for progress in seen]
+    assert times == sorted(times)
+    assert times[-1] > 0.04
 
 
 def test_every_chunk_goes_to_exactly_one_shard() -> None:

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lineward import native
-from lineward.adapters.files_engine import Engine, Progress
+from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_progress import Progress
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.assurance import Assurance
 from lineward.domain.digest import Digest

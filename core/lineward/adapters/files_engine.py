@@ -10,14 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from lineward import native
 from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
 from lineward.adapters.files_limits import below, usable_cpus
+from lineward.adapters.files_progress import Progress
 from lineward.adapters.files_state import State
-from lineward.adapters.files_threads import Pool, Task
+from lineward.adapters.files_threads import Pool, Result, Task
 from lineward.adapters.files_tree import Run, Tree
 from lineward.domain.entry import Entry
 from lineward.domain.manifest import Parameters, Profile
@@ -26,7 +27,7 @@ from lineward.native import fallback
 
 if TYPE_CHECKING:
     from lineward.adapters.files_recall import Recall
-    from lineward.adapters.files_total import Total
+    from lineward.adapters.files_total import Counting, Total
 
 BATCHES_AHEAD = 4
 COLD_THREADS = 8
@@ -40,28 +41,6 @@ _CLOCKS_APART = 60 * 10**9
 """Nanoseconds that the clock of a file server may be behind ours; coarse times are within it too."""
 _CLAIM = 16
 """Files that a thread takes at a time; a batch of fewer needs no second thread."""
-
-
-class Progress(NamedTuple):
-    """How far a run has come. `total_bytes` and `total_files` are 0 while they are not known; `seconds` since start."""
-
-    files: int
-    bytes: int
-    total_files: int
-    total_bytes: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Bytes each second so far."""
-        return self.bytes / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate from the rate so far; None while it cannot be told."""
-        if not self.rate or not self.total_bytes:
-            return None
-        return max(0.0, (self.total_bytes - self.bytes) / self.rate)
 
 
 class Engine:
@@ -126,27 +105,34 @@ class Engine:
         Raises TreeError for the first path in order that something is wrong with, EngineFault where a digest is not
         the one that hashlib finds.
         """
-        if self._progress and not any(self.expected):
-            from lineward.adapters.files_total import Total  # noqa: PLC0415 - start-up is not to pay for it
-
-            self._total = Total(tree, self._expect)
-
+        self.start(tree)
         try:
             yield from self.hash_runs(tree.walk(), tree)
             self._state.directories = tree.seen
         finally:
             tree.close()
 
-    def _expect(self, expected: tuple[int, int]) -> None:
-        self.expected = expected
+    def start(self, tree: Tree, count: Counting | None = None) -> None:
+        """Time runs from here on; who watches learns how much of the tree is to be hashed, all or what `count` says."""
+        self._started = time.monotonic()
+        if self._progress and not any(self.expected):
+            from lineward.adapters.files_total import Total  # noqa: PLC0415 - start-up is not to pay for it
+
+            self._total = Total(tree, partial(setattr, self, "expected"), count)
 
     def hash_runs(self, items: Iterator[Run | Entry], tree: Tree | None = None) -> Iterator[Encoded]:
         """`hash` for some items, and the tree whose walk they come from."""
-        self._started = time.monotonic()
         for batch in self._ahead(items, 0):
             self._large.stream = tree is not None and tree.remote
             yield from self._finish(batch)
         self._tick(final=True)
+
+    def hash_spans(self, spans: list[tuple[int, int, int]], mode: int) -> bytes:
+        """Digests of spans of one file by one thread, joined; the file counts with its first byte."""
+        task = self._warm.submit(partial(native.hash_spans, spans, self._large.cursor, mode))
+        (digests,) = self._wait([task])
+        self._files += spans[0][1] == 0
+        return digests
 
     def settle(self, tree: Tree, *, always: bool = True) -> None:
         """Look at everything again after `hash`, without reading it: what was hashed must be one state of the folder.
@@ -204,7 +190,7 @@ class Engine:
         batch.narrow(places)
 
     def _finish(self, batch: Batch) -> Iterator[Encoded]:
-        self._note_waits(self._wait(batch.work.tasks), batch.work.files)
+        self._note_waits(sum(self._wait(batch.work.tasks)), batch.work.files)
         batch.gather()
         statuses = batch.statuses()
         if any(statuses):
@@ -242,12 +228,12 @@ class Engine:
         if reads:
             self._waiting = waits * _WAITS_ONE_IN > reads
 
-    def _wait(self, tasks: list[Task[int]]) -> int:
+    def _wait(self, tasks: list[Task[Result]]) -> list[Result]:
         for task in tasks:
             while not task.wait(TICK_SECONDS):
                 self._tick()
         self._tick()
-        return sum(task.result() for task in tasks)
+        return [task.result() for task in tasks]
 
     def _refuse_failures(self, batch: Batch, statuses: bytes) -> None:
         for at, status in enumerate(statuses):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,17 +70,19 @@ class _Cut:
 def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tuple[int, int]:
     """Hash the shard's part of the folder and write it to `out`; returns its files and bytes.
 
+    Those of all shards add up to those of the folder: a file that is shared counts where its first chunk is.
     Raises what `create_manifest` raises; ChangedWhileRead also where names, sizes or times changed since it began.
     """
-    parameters = engine.parameters
-    survey = _survey(Tree(path, parameters.profile), parameters.chunk_bytes)
+    parameters, chunk = engine.parameters, engine.parameters.chunk_bytes
+    survey = _survey(Tree(path, parameters.profile), chunk)
     low, high = (survey.weight * n // shard.count for n in (shard.number, shard.number + 1))
     whole = Whole(parameters, shard.count, survey.fingerprint(), survey.totals)
     writer = ShardWriter(out, whole, shard.number)
     tree = Tree(path, parameters.profile)
+    engine.start(tree, partial(_share, cut=_Cut(low, high, chunk)))
     files = size = 0
     try:
-        own = _own(tree, _Cut(low, high, parameters.chunk_bytes), parameters.chunk_bytes)
+        own = _own(tree, _Cut(low, high, chunk), chunk)
         parts: list[_Part] = []
         while True:
             for done in engine.hash_runs(_until_part(own, parts), tree):
@@ -87,13 +90,19 @@ def create_shard(path: Path, shard: Shard, out: BinaryIO, engine: Engine) -> tup
                 files, size = files + done.files, size + done.bytes
             if not parts:
                 break
-            writer.frame(PART, _hash_part(parts.pop(), parameters.chunk_bytes, stream=tree.remote))
+            part = parts.pop()
+            writer.frame(PART, _hash_part(part, engine, stream=tree.remote))
+            files, size = files + (part.first == 0), size + _length(part.size, part.first, part.last, chunk)
     finally:
         tree.close()
-    if _survey(Tree(path, parameters.profile), parameters.chunk_bytes).fingerprint() != survey.fingerprint():
+    if _survey(Tree(path, parameters.profile), chunk).fingerprint() != survey.fingerprint():
         raise changed(b"")
     writer.finish()
     return files, size
+
+
+def _length(size: int, first: int, last: int, chunk: int) -> int:
+    return min(last * chunk, size) - first * chunk
 
 
 def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Iterator[Run | Entry]:
@@ -104,8 +113,8 @@ def _until_part(own: Iterator[Run | Entry | _Part], parts: list[_Part]) -> Itera
         yield item
 
 
-def _hash_part(part: _Part, chunk: int, *, stream: bool) -> bytes:
-    digests = hash_chunks(part.run, part.size, range(part.first, part.last), chunk, stream=stream)
+def _hash_part(part: _Part, engine: Engine, *, stream: bool) -> bytes:
+    digests = hash_chunks(part.run, part.size, range(part.first, part.last), engine, stream=stream)
     return PART_HEAD.pack(part.first, part.last, part.size, len(part.head)) + part.head + digests
 
 
@@ -179,6 +188,22 @@ def _survey(tree: Tree, chunk: int) -> _Survey:
     if not survey.weight:
         raise TreeError(Reason.EMPTY_DATASET, b"", "holds no file")
     return survey
+
+
+def _share(tree: Tree, cut: _Cut) -> Iterator[tuple[int, int]]:
+    """Files and bytes that belong to the shard; a file that is shared counts where its first chunk is."""
+    for item in tree.walk():
+        if cut.at >= cut.high:
+            return
+        if isinstance(item, Entry):
+            cut.take(0)
+            continue
+        stats = _stats(item, cut.chunk)
+        item.directory.release()
+        for record in fallback.STAT.iter_unpack(stats):
+            first, last = cut.take(record[4])
+            if first < last:
+                yield int(first == 0), _length(record[4], first, last, cut.chunk)
 
 
 def _own(tree: Tree, cut: _Cut, chunk: int) -> Iterator[Run | Entry | _Part]:

@@ -7,6 +7,7 @@ from functools import partial
 
 from lineward import native
 from lineward.adapters.files_batch import changed, disagreement, unreadable
+from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_large import STREAM, hash_one
 from lineward.adapters.files_limits import below
 from lineward.adapters.files_tree import Run
@@ -17,7 +18,7 @@ _TASK_CHUNKS = 48
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def hash_chunks(run: Run, size: int, chunks: range, chunk_bytes: int, *, stream: bool) -> bytes:
+def hash_chunks(run: Run, size: int, chunks: range, engine: Engine, *, stream: bool) -> bytes:
     """Digests of these chunks of the run's one file, joined; with `stream` read as one stream.
 
     One of them is hashed again with hashlib. Raises TreeError(ChangedWhileRead, Unreadable, EngineFault).
@@ -27,10 +28,11 @@ def hash_chunks(run: Run, size: int, chunks: range, chunk_bytes: int, *, stream:
         fd = os.open(run.names[0], _FLAGS, dir_fd=run.directory.fd)
     except OSError as error:
         raise unreadable(path, error.errno) from error
+    chunk_bytes = engine.parameters.chunk_bytes
     try:
         before = os.fstat(fd)
         spans = [(fd, number * chunk_bytes, min(chunk_bytes, size - number * chunk_bytes)) for number in chunks]
-        found = _hash(spans, STREAM if stream else 0)
+        found = _hash(spans, engine, STREAM if stream else 0)
         _confirm(path, spans, found)
         beyond = os.pread(fd, 1, size)
         after = os.fstat(fd)
@@ -46,9 +48,9 @@ def hash_chunks(run: Run, size: int, chunks: range, chunk_bytes: int, *, stream:
     return found
 
 
-def _hash(spans: list[tuple[int, int, int]], mode: int) -> bytes:
+def _hash(spans: list[tuple[int, int, int]], engine: Engine, mode: int) -> bytes:
     parts = (spans[at : at + _TASK_CHUNKS] for at in range(0, len(spans), _TASK_CHUNKS))
-    return b"".join([native.hash_spans(part, bytearray(fallback.CURSOR.size), mode) for part in parts])
+    return b"".join([engine.hash_spans(part, mode) for part in parts])
 
 
 def _confirm(path: bytes, spans: list[tuple[int, int, int]], digests: bytes) -> None:

@@ -109,7 +109,7 @@ def _verify(parser: Parser) -> None:
         type=_directory,
         default=b"",
         metavar="PATH",
-        help="DIR is only this folder of the set; needs the manifest",
+        help="DIR is only this folder of the set (default: it is the set); needs the manifest",
     )
     _recall_arguments(parser).add_argument(
         "--sample", type=_POSITIVE, metavar="N", help="read only N random files: a quick look, never a verdict"

@@ -78,7 +78,7 @@ def _create_shard(arguments: argparse.Namespace, parameters: Parameters) -> int:
     shard = f"{part.number}/{part.count}"
     show(
         {"root": None, "shard": shard, "files": files, "bytes": size},
-        [("shard", shard), ("whole files", str(files)), ("their bytes", size_text(size))],
+        [("shard", shard), ("files", str(files)), ("bytes", f"{size} ({size_text(size)})")],
         arguments.output,
         sys.stderr if arguments.out == "-" else sys.stdout,
     )

@@ -17,7 +17,7 @@ from lineward.domain.manifest import Parameters
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from lineward.adapters.files_engine import Progress
+    from lineward.adapters.files_progress import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 FORMATS = ("table", "json", "yaml")

@@ -1,7 +1,8 @@
 """The work that must run at the speed of the hardware: compiled where a compiler was at hand, else in Python.
 
 `engine` names which one runs. Both give the same results; the tests run against each. LINEWARD_ENGINE=python
-chooses the Python one.
+chooses the Python one, `scalar` the compiled one without the CPU's SHA instructions; any other value is refused, since
+who set it would believe in a choice that nobody made.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from lineward.domain.errors import InvalidInputError
+from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 
 def _choose() -> ModuleType:
-    if os.environ.get("LINEWARD_ENGINE") == "python":
+    wish = os.environ.get("LINEWARD_ENGINE", "")
+    if wish not in {"", "python", "scalar"}:
+        message = f"LINEWARD_ENGINE is {wish!r}; it may be python or scalar, or unset for the fastest"
+        raise InvalidInputError(Reason.REQUEST_INVALID, message)
+    if wish == "python":
         return fallback
     try:
         compiled = importlib.import_module("lineward.native._engine")
