@@ -107,7 +107,6 @@ def _verify(parser: Parser) -> None:
     parser.add_argument(
         "--directory",
         type=_directory,
-        default=b"",
         metavar="PATH",
         help="DIR is only this folder of the set (default: it is the set); needs the manifest",
     )

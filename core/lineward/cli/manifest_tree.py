@@ -107,7 +107,7 @@ def verify(arguments: argparse.Namespace) -> int:
             parameters,
             manifest=stack.enter_context(Path(arguments.manifest).open("rb")) if signed else None,
             manifest_digest=arguments.manifest_digest,
-            directory=arguments.directory,
+            directory=arguments.directory or b"",
             recall=recall,
             sample=arguments.sample or 0,
             expected=(trusted.files, trusted.bytes) if trusted and not arguments.directory else (0, 0),
