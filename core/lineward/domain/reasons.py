@@ -115,5 +115,5 @@ class Reason(StrEnum):
         "nothing, if it passes: the operator keeps trying; else see the ledger's logs",
     )
     CLUSTER_UNREACHABLE = "ClusterUnreachable", "check the kubectl context and your rights: kubectl auth can-i"
-    REQUEST_INVALID = "RequestInvalid", "send a valid AdmissionReview"
+    REQUEST_INVALID = "RequestInvalid", "mend what was asked for, as the message says"
     INTERNAL_ERROR = "InternalError", "see the component's logs; refusing is the safe answer"
