@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lineward import native
 from lineward.adapters import files_tree
 from lineward.adapters.files import create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine, Progress
@@ -18,6 +19,7 @@ from lineward.domain.digest import Digest
 from lineward.domain.entry import Entry
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile
+from lineward.native import fallback
 
 
 @pytest.fixture
@@ -122,6 +124,21 @@ def test_memory_does_not_grow_with_the_length_of_paths(tmp_path: Path, kind: str
             os.mkdir(f"{number:05}", dir_fd=fd)
     os.close(fd)
     assert peak(tmp_path / "set", Profile.PORTABLE if kind == "files" else Profile.POSIX) < 64 << 20
+
+
+@pytest.mark.skipif(native.engine is fallback, reason="hashlib has no buffers to bound")
+def test_memory_stays_bounded_with_many_threads_and_somebody_who_watches(tmp_path: Path) -> None:
+    for number in range(100_000):
+        os.close(os.open(tmp_path / f"{number:024}", os.O_CREAT | os.O_WRONLY))
+    code = """if True:
+        import re, sys
+        from pathlib import Path
+        from lineward.adapters.files import create_manifest
+        create_manifest(Path(sys.argv[1]), workers=64, progress=lambda _: None)
+        print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+    """
+    most = int(subprocess.run([sys.executable, "-c", code, tmp_path], check=True, stdout=subprocess.PIPE).stdout)
+    assert most < 62_500
 
 
 def test_the_total_is_counted_beside_the_hashing(folder: Path) -> None:
