@@ -167,3 +167,19 @@ def test_progress_tells_the_time_left_without_a_manifest(folder: Path) -> None:
     create_manifest(folder, progress=seen.append)
     verify_tree(folder, Digest(bytes(32)), progress=seen.append)
     assert seen[-1].files == 400
+
+
+def test_threads_that_wait_for_a_disk_may_open_as_many_files_as_the_system_allows() -> None:
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from lineward.adapters.files_engine import Engine
+        from lineward.domain.manifest import Parameters
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+        with Engine(Parameters(), 1) as engine:
+            engine._waiting = True
+            engine._pool()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
