@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 from array import array
 from pathlib import Path
@@ -87,6 +89,27 @@ def test_statuses_say_what_stood_in_the_way(engine: ModuleType, folder: Path) ->
     statuses, digests = hashed(engine, folder, names, 64, 1)
     assert statuses == expected
     assert digests == bytes(6 * 32)
+
+
+def test_files_wait_for_descriptors_that_others_give_back(tmp_path: Path) -> None:
+    """On a cold disk files are opened ahead: what no descriptor is left for has its turn later."""
+    if native.engine is fallback:
+        pytest.skip("only the compiled engine opens files ahead")
+    for number in range(300):
+        (tmp_path / f"{number:03}").write_bytes(b"x" * number)
+    code = """if True:
+        import os, resource, sys
+        from lineward import native
+        names = [b"%03d" % number for number in range(300)]
+        stats, digests = bytearray(40 * 300), bytearray(32 * 300)
+        fd = os.open(sys.argv[1], os.O_RDONLY)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 6, fd + 6))
+        native.hash_files([(fd, names)], bytearray(24), stats, digests, 1 << 20, 2)
+        os.write(1, stats[::40] + digests)
+    """
+    found = subprocess.run([sys.executable, "-c", code, tmp_path], check=True, stdout=subprocess.PIPE).stdout
+    expected = b"".join(hashlib.sha256(b"x" * number).digest() for number in range(300))
+    assert found == bytes([fallback.DONE]) * 300 + expected
 
 
 def test_listings_are_sorted_by_bytes_with_kinds(engine: ModuleType, tmp_path: Path) -> None:

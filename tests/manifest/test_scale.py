@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lineward import native
 from lineward.adapters import files_tree
 from lineward.adapters.files import create_manifest, verify_tree
 from lineward.adapters.files_engine import Engine
@@ -19,6 +20,7 @@ from lineward.domain.digest import Digest
 from lineward.domain.entry import Entry
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile
+from lineward.native import fallback
 
 
 @pytest.fixture
@@ -125,6 +127,21 @@ def test_memory_does_not_grow_with_the_length_of_paths(tmp_path: Path, kind: str
     assert peak(tmp_path / "set", Profile.PORTABLE if kind == "files" else Profile.POSIX) < 64 << 20
 
 
+@pytest.mark.skipif(native.engine is fallback, reason="hashlib has no buffers to bound")
+def test_memory_stays_bounded_with_many_threads_and_somebody_who_watches(tmp_path: Path) -> None:
+    for number in range(100_000):
+        os.close(os.open(tmp_path / f"{number:024}", os.O_CREAT | os.O_WRONLY))
+    code = """if True:
+        import re, sys
+        from pathlib import Path
+        from lineward.adapters.files import create_manifest
+        create_manifest(Path(sys.argv[1]), workers=64, progress=lambda _: None)
+        print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+    """
+    most = int(subprocess.run([sys.executable, "-c", code, tmp_path], check=True, stdout=subprocess.PIPE).stdout)
+    assert most < 62_500
+
+
 def test_the_total_is_counted_beside_the_hashing(folder: Path) -> None:
     told: list[tuple[int, int]] = []
     total = Total(Tree(folder, Profile.PORTABLE), told.append)
@@ -151,3 +168,19 @@ def test_progress_tells_the_time_left_without_a_manifest(folder: Path) -> None:
     create_manifest(folder, progress=seen.append)
     verify_tree(folder, Digest(bytes(32)), progress=seen.append)
     assert seen[-1].files == 400
+
+
+def test_threads_that_wait_for_a_disk_may_open_as_many_files_as_the_system_allows() -> None:
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from lineward.adapters.files_engine import Engine
+        from lineward.domain.manifest import Parameters
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+        with Engine(Parameters(), 1) as engine:
+            engine._waiting = True
+            engine._pool()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from lineward import native
 from lineward.adapters.files_batch import Batch, Encoded, batches, changed, disagreement, unreadable
 from lineward.adapters.files_large import RECHECK_ONE_IN, TICK_SECONDS, LargeHasher
-from lineward.adapters.files_limits import below, usable_cpus
+from lineward.adapters.files_limits import allow_descriptors, below, usable_cpus
 from lineward.adapters.files_progress import Progress
 from lineward.adapters.files_state import State
 from lineward.adapters.files_threads import Pool, Result, Task
@@ -220,7 +220,9 @@ class Engine:
         """Threads for the next work, how many, and their mode: more of them where the data is not in memory."""
         if not self._waiting:
             return self._warm, self.workers, 0
-        self._cold = self._cold or Pool(COLD_THREADS, "lineward-read")
+        if not self._cold:
+            allow_descriptors()
+            self._cold = Pool(COLD_THREADS, "lineward-read")
         return self._cold, COLD_THREADS, _COLD
 
     def _note_waits(self, waits: int, reads: int) -> None:

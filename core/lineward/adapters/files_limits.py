@@ -22,6 +22,14 @@ def below(count: int) -> int:
     return int.from_bytes(os.urandom(8), "big") % count
 
 
+def allow_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one: the usual 1,024 are for programs that call select(2)."""
+    import resource  # noqa: PLC0415 - start-up is not to pay for it
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _quota(cgroup: Path) -> tuple[int, int] | None:
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()

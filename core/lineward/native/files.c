@@ -59,7 +59,17 @@ static int claim(struct reader *r)
     return r->claimed < r->claim_end;
 }
 
-/* Open the next claimed file, or record why not. 1 if `job` is ready, 0 if the file needs none, -1 at the end. */
+/* Whether a file of this reader is open, whose end gives a descriptor back. */
+static int holds_files(const struct reader *r)
+{
+    int held = r->ready > 0;
+    for (int i = 0; i < MAX_LANES; i++)
+        held |= r->jobs[i].fd >= 0;
+    return held;
+}
+
+/* Open the next claimed file, or record why not. 1 if `job` is ready, 0 if the file needs none, -1 at the end or where
+ * no descriptor is left: the file stays the next one, for when one of those that are open is done. */
 static int open_next(struct reader *r, struct job *job)
 {
     if (r->claimed == r->claim_end && !claim(r))
@@ -77,6 +87,10 @@ static int open_next(struct reader *r, struct job *job)
     }
     int fd = openat(name->directory, name->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
+        if ((errno == EMFILE || errno == ENFILE) && holds_files(r)) {
+            r->claimed--;
+            return -1;
+        }
         record(r, index, errno == ELOOP || errno == ENXIO ? FILE_NOT_REGULAR : FILE_FAILED, errno, NULL);
         return 0;
     }
