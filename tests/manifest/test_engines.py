@@ -112,6 +112,21 @@ def test_files_wait_for_descriptors_that_others_give_back(tmp_path: Path) -> Non
     assert found == bytes([fallback.DONE]) * 300 + expected
 
 
+@pytest.mark.parametrize(("limit", "threads"), [(256, 1), (512, 1), (700, 4), (1024, 8), (4096, 8)])
+def test_fewer_threads_wait_for_a_disk_where_descriptors_are_few(limit: int, threads: int) -> None:
+    code = f"""if True:
+        import resource
+        from lineward.adapters.files_engine import Engine
+        from lineward.domain.manifest import Parameters
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, {limit}))
+        with Engine(Parameters(), 1) as engine:
+            engine._waiting = True
+            print(engine._pool()[1], resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    """
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found.split() == [str(threads), str(limit)]
+
+
 def test_listings_are_sorted_by_bytes_with_kinds(engine: ModuleType, tmp_path: Path) -> None:
     for name in (b"b", b"a\xff", b"a", b"\xff", b"a-", b"B"):
         (tmp_path / os.fsdecode(name)).touch()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 BATCHES_AHEAD = 4
 COLD_THREADS = 8
 """Threads that wait for a disk; more gained nothing on an NVMe disk."""
+_WINDOW = 67
+"""Files that such a thread has open: 64 ahead, and one for each lane."""
+_DIRECTORIES = 64 * (BATCHES_AHEAD + 2)
+"""Descriptors that batches may hold, and what the walk is filling."""
 _STAT_ONLY, _COLD = 1, 2
 _WAITS_ONE_IN = 16
 _PIECE = 64 * 1024
@@ -69,6 +73,7 @@ class Engine:
         self._recall = recall
         self._warm = Pool(self.workers, "lineward-hash")
         self._cold: Pool | None = None
+        self._readers = 0
         self._waiting = False
         """Whether the disk makes threads wait, as of the last batch."""
         self._large = LargeHasher(parameters.chunk_bytes, stream=False, recall=recall, tick=self._tick)
@@ -221,9 +226,10 @@ class Engine:
         if not self._waiting:
             return self._warm, self.workers, 0
         if not self._cold:
-            allow_descriptors()
-            self._cold = Pool(COLD_THREADS, "lineward-read")
-        return self._cold, COLD_THREADS, _COLD
+            spare = allow_descriptors() - _DIRECTORIES
+            self._readers = max(1, min(COLD_THREADS, spare // _WINDOW))
+            self._cold = Pool(self._readers, "lineward-read")
+        return self._cold, self._readers, _COLD
 
     def _note_waits(self, waits: int, reads: int) -> None:
         """Some reads wait even where nearly all data is in memory, since kernels let go of some of it at any time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 MAX_WORKERS = 1024
@@ -22,12 +23,13 @@ def below(count: int) -> int:
     return int.from_bytes(os.urandom(8), "big") % count
 
 
-def allow_descriptors() -> None:
+def allow_descriptors() -> int:
     """Raise the soft limit of open files to the hard one: the usual 1,024 are for programs that call select(2)."""
     import resource  # noqa: PLC0415 - start-up is not to pay for it
 
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
 
 
 def _quota(cgroup: Path) -> tuple[int, int] | None:
