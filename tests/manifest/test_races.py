@@ -18,6 +18,7 @@ import pytest
 from lineward import native
 from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_state import State
 from lineward.adapters.files_tree import Tree
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile
@@ -111,7 +112,7 @@ def test_a_writer_beside_it_yields_no_root_of_its_own(folder: Path, name: str, t
 def test_a_change_after_its_turn_is_noticed(folder: Path) -> None:
     """The first file changes when all have been hashed: settling finds it and names it."""
     tree = Tree(folder, SMALL.profile)
-    with Engine(SMALL, 1, settles=True) as engine:
+    with Engine(SMALL, 1, state=State()) as engine:
         for _ in engine.hash(tree):
             pass
         engine.settle(tree)
@@ -123,7 +124,7 @@ def test_a_change_after_its_turn_is_noticed(folder: Path) -> None:
 @pytest.mark.parametrize("change", ["added", "removed", "renamed"])
 def test_late_changes_of_names_are_noticed(folder: Path, change: str) -> None:
     tree = Tree(folder, SMALL.profile)
-    with Engine(SMALL, 1, settles=True) as engine:
+    with Engine(SMALL, 1, state=State()) as engine:
         for _ in engine.hash(tree):
             pass
         if change == "added":

@@ -14,6 +14,7 @@ from lineward.adapters.files import create_manifest
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_merge import merge_shards
 from lineward.adapters.files_shard import Shard, create_shard
+from lineward.adapters.files_state import State
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.errors import LinewardError
 from lineward.domain.manifest import Parameters, Profile, Summary
@@ -91,7 +92,7 @@ def test_times_that_a_mount_makes_up_do_not_part_shards(folder: Path, monkeypatc
 def test_a_class_that_came_and_went_before_settling_is_noticed(folder: Path) -> None:
     """`train` holds only directories, so no batch of files stands for it."""
     tree = Tree(folder, SMALL.profile)
-    with Engine(SMALL, 1, settles=True) as engine:
+    with Engine(SMALL, 1, state=State()) as engine:
         for _ in engine.hash(tree):
             pass
         engine.settle(tree)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lineward.adapters.files_compare import MAX_NAMES, Comparison, Outcome, ProgressCallback, prove_path, verify_tree
 from lineward.adapters.files_engine import Engine
+from lineward.adapters.files_state import State
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.manifest import Parameters, Summary
 from lineward.domain.manifest_writer import ManifestWriter
@@ -56,7 +57,7 @@ def create_manifest(  # noqa: PLR0913 - how to go about it
     parameters = parameters or Parameters()
     writer = ManifestWriter(parameters, out.write if out else None)
     tree = Tree(Path(path), parameters.profile)
-    with Engine(parameters, workers, progress, recall, settles=settle) as engine:
+    with Engine(parameters, workers, progress, recall, state=State() if settle else None) as engine:
         for part in engine.hash(tree):
             writer.extend(part.blob, part.lengths, part.files, part.bytes)
         if also:

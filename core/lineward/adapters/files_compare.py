@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from lineward import native
 from lineward.adapters.files_engine import Engine
 from lineward.adapters.files_progress import Progress
+from lineward.adapters.files_state import State
 from lineward.adapters.files_tree import Tree, TreeError
 from lineward.domain.assurance import Assurance
 from lineward.domain.digest import Digest
@@ -108,13 +109,13 @@ def verify_tree(  # noqa: PLR0913 - what a caller may know about the signed set
     tree = Tree(Path(path), parameters.profile, prefix)
     observation = _Observation(parameters, tree, check, paged=manifest is not None)
     naming = _naming(manifest, root, manifest_digest, directory, max_names) if manifest else None
-    with Engine(parameters, workers, progress, drawn or recall, settles=True) as engine:
+    with Engine(parameters, workers, progress, drawn or recall, state=State.of_late()) as engine:
         engine.expected = expected
         try:
             if naming:
                 naming.run(observation.pages(engine), parameters)
             observation.drain(engine)
-            engine.settle(tree, always=False)
+            engine.settle(tree)
         except LinewardError as error:
             return _qualified(_not_hashed(error, observation, engine.seconds), drawn, cached=recall is not None)
         found = _result(root, observation, naming, engine.seconds)

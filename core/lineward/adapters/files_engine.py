@@ -41,8 +41,6 @@ _WAITS_ONE_IN = 16
 _PIECE = 64 * 1024
 """What the compiled engine reads of a large file at a time."""
 _STOP = (1 << 63) - 1
-_CLOCKS_APART = 60 * 10**9
-"""Nanoseconds that the clock of a file server may be behind ours; coarse times are within it too."""
 _CLAIM = 16
 """Files that a thread takes at a time; a batch of fewer needs no second thread."""
 
@@ -57,11 +55,11 @@ class Engine:
         progress: Callable[[Progress], None] | None = None,
         recall: Recall | None = None,
         *,
-        settles: bool = False,
+        state: State | None = None,
     ) -> None:
         """`workers` threads for data in memory (default: the CPU quota); `recall` knows digests from before.
 
-        With `settles`, `settle` may be called after `hash`.
+        With a `state`, `settle` may be called after `hash`.
         """
         self.parameters = parameters
         self.workers = workers or usable_cpus()
@@ -79,13 +77,11 @@ class Engine:
         self._large = LargeHasher(parameters.chunk_bytes, stream=False, recall=recall, tick=self._tick)
         self._pending: deque[Batch] = deque()
         self._started = time.monotonic()
-        self._long_ago = time.time_ns() - _CLOCKS_APART
         self._ticked = 0.0
         self._files = self._bytes = 0
         self._total: Total | None = None
         self._rechecked = False
-        self._state = State()
-        self._settles = settles
+        self._state = state
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +109,8 @@ class Engine:
         self.start(tree)
         try:
             yield from self.hash_runs(tree.walk(), tree)
-            self._state.directories = tree.seen
+            if self._state:
+                self._state.directories = tree.seen
         finally:
             tree.close()
 
@@ -139,16 +136,15 @@ class Engine:
         self._files += spans[0][1] == 0
         return digests
 
-    def settle(self, tree: Tree, *, always: bool = True) -> None:
+    def settle(self, tree: Tree) -> None:
         """Look at everything again after `hash`, without reading it: what was hashed must be one state of the folder.
 
         A file that changed after its turn, while others had still to come, would give a root that no state ever had.
-        Unless `always`, not where the times of all that was hashed say that nothing had changed for a minute when the
-        run began: that is the state then. Raises TreeError(ChangedWhileRead).
+        Raises TreeError(ChangedWhileRead).
         """
-        if not always and max(self._state.newest[0], tree.newest) < self._long_ago:
+        if not self._state or max(self._state.newest[0], tree.newest) < self._state.long_ago:
             return
-        now = State()
+        now = State(self._state.long_ago)
         try:
             for batch in self._ahead(tree.walk(), _STAT_ONLY):
                 self._wait(batch.work.tasks)
@@ -202,7 +198,7 @@ class Engine:
             self._refuse_failures(batch, statuses)
             self._hash_large(batch, [at for at, status in enumerate(statuses) if status == fallback.DEFERRED])
         self._recheck(batch)
-        if self._settles:
+        if self._state:
             self._state.add(batch)
         if self._recall:
             self._recall.note_files(batch.paths(), bytes(batch.all.stats), bytes(batch.all.digests))
