@@ -20,6 +20,9 @@ class Seen(NamedTuple):
     files: int = 1
     marked: bytes = b"m"
 
+    def latest(self) -> int:
+        return self.changed
+
     def newest(self) -> tuple[int, bytes]:
         return self.changed, b"path"
 

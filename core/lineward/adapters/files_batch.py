@@ -158,11 +158,17 @@ class Batch:
                 hasher.update(item.encode())
         return hasher.digest()
 
+    def latest(self) -> int:
+        """Change time of the file that changed last; 0 where there is none."""
+        return max(self._times(), default=0)
+
     def newest(self) -> tuple[int, bytes]:
         """Change time and path of the file that changed last; (0, b"") where there is none."""
-        times = memoryview(self.all.stats).cast("q")[_STAT // 8 - 1 :: _STAT // 8].tolist()
-        latest = max(times, default=0)
+        times, latest = self._times(), self.latest()
         return (latest, self.path(times.index(latest))) if times else (0, b"")
+
+    def _times(self) -> list[int]:
+        return memoryview(self.all.stats).cast("q")[_STAT // 8 - 1 :: _STAT // 8].tolist()
 
     def encode(self, *, modes: bool) -> Iterator[Encoded]:
         """The entries in order; lets go of the directories, which may raise TreeError(ChangedWhileRead)."""

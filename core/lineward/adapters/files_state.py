@@ -37,11 +37,11 @@ class State:
 
     def add(self, batch: Batch) -> None:
         """The next batch of the pass."""
-        self.newest = max(self.newest, batch.newest())
-        if self.newest[0] < self.long_ago:
+        if max(batch.latest(), self.newest[0]) < self.long_ago:
             self._old += batch.files
-        else:
-            self._files = hashlib.sha256(self._files + batch.mark()).digest()
+            return
+        self.newest = max(self.newest, batch.newest())
+        self._files = hashlib.sha256(self._files + batch.mark()).digest()
 
     def refuse_changes(self, later: State) -> None:
         """Raise TreeError(ChangedWhileRead) unless the later pass saw the same."""
