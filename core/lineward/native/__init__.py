@@ -13,16 +13,13 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from lineward.domain.errors import InvalidInputError
-from lineward.domain.reasons import Reason
 from lineward.native import fallback
 
 
 def _choose() -> ModuleType:
     wish = os.environ.get("LINEWARD_ENGINE", "")
     if wish not in {"", "python", "scalar"}:
-        message = f"LINEWARD_ENGINE is {wish!r}; it may be python or scalar, or unset for the fastest"
-        raise InvalidInputError(Reason.REQUEST_INVALID, message)
+        raise RuntimeError(f"LINEWARD_ENGINE is {wish!r}; it may be python or scalar, or unset for the fastest")
     if wish == "python":
         return fallback
     try:
